@@ -1,0 +1,110 @@
+package oidc
+
+import (
+	"slices"
+	"time"
+)
+
+// Client is an application that people sign in to, or that asks for tokens of
+// its own. Field names follow the registered metadata (RFC 7591, section 2).
+// A Client is immutable once a snapshot holds it.
+type Client struct {
+	ID         string
+	Name       string
+	SecretHash string // "sha256:<hex>", a crypt-form hash, or "" for a public client
+
+	RedirectURIs            []string
+	PostLogoutRedirectURIs  []string
+	GrantTypes              []string // never empty
+	ResponseTypes           []string // never empty
+	TokenEndpointAuthMethod string   // client_secret_basic, client_secret_post or none
+	Audience                []string // resource identifiers or client ids that access tokens may be for
+
+	ClientURI, LogoURI, PolicyURI, TosURI string
+	Contacts                              []string
+	SoftwareID, SoftwareVersion           string
+
+	Consent         Consent
+	RequirePKCE     bool           // S256; false only by the operator's own word
+	OnMissingScope  OnMissingScope // what happens when a person lacks a requested scope
+	AllowedGroups   []DN           // if not empty, only members of one of these may use the client
+	Scopes          ScopeMaps
+	GroupsClaim     GroupsClaim
+	ClaimsInIDToken bool // scope claims also in the ID token of the code flow
+
+	SubjectType      string // public, pairwise or attribute
+	SubjectAttribute string // directory attribute, for SubjectType attribute
+
+	IDTokenSignedResponseAlg string // ES256 or RS256
+
+	// Lifespans of this client; zero means the server's own.
+	Lifespans Lifespans
+}
+
+// Public reports whether the client has no way to authenticate itself.
+func (c *Client) Public() bool { return c.TokenEndpointAuthMethod == "none" }
+
+// HasGrantType reports whether the client may use this grant type.
+func (c *Client) HasGrantType(grant string) bool { return slices.Contains(c.GrantTypes, grant) }
+
+// Consent says when a person is asked before an application gets their data.
+type Consent string
+
+// The ways of asking for consent.
+const (
+	ConsentExplicit   Consent = "explicit"   // every time
+	ConsentRemembered Consent = "remembered" // once, and again when scopes grow
+	ConsentNone       Consent = "none"       // never: the organisation trusts the application
+)
+
+// OnMissingScope says what happens when a requested scope is not in a person's
+// final set.
+type OnMissingScope string
+
+// The two ways to treat a missing scope.
+const (
+	MissingRefuse OnMissingScope = "refuse" // access_denied naming the missing scopes
+	MissingNarrow OnMissingScope = "narrow" // go on with the scopes that are there
+)
+
+// ScopeMaps say which scopes a person has for one client. The maps of one client
+// never affect another.
+type ScopeMaps struct {
+	Everyone []string   // for whoever can sign in
+	Groups   []ScopeMap // for members; several groups add up
+}
+
+// ScopeMap gives scopes to the members of one directory group.
+type ScopeMap struct {
+	Group  DN
+	Scopes []string
+}
+
+// GroupsClaim says how the groups and roles claims look for one client.
+type GroupsClaim struct {
+	Format string // name (default), dn, id or display_name
+	Match  string // regular expression a group's value must match, "" for all
+	Max    int    // at most this many values, 0 for the default of 200
+}
+
+// Lifespans are how long things last; zero means not set.
+type Lifespans struct {
+	Code    time.Duration
+	Access  time.Duration
+	ID      time.Duration
+	Refresh time.Duration
+}
+
+// Or returns l with what is not set taken from base.
+func (l Lifespans) Or(base Lifespans) Lifespans {
+	pick := func(a, b time.Duration) time.Duration {
+		if a != 0 {
+			return a
+		}
+		return b
+	}
+	return Lifespans{
+		Code: pick(l.Code, base.Code), Access: pick(l.Access, base.Access),
+		ID: pick(l.ID, base.ID), Refresh: pick(l.Refresh, base.Refresh),
+	}
+}
