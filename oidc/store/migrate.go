@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	_ "embed" // for the schema
+	"fmt"
+)
+
+//go:embed schema_sqlite.sql
+var schemaSQLite string
+
+// migrationsSQLite are the steps from one version of the schema to the next: the
+// first leads from version 1 to 2. A step that was released is never changed;
+// schema_sqlite.sql always holds the outcome of all of them.
+func migrationsSQLite() []string {
+	return nil
+}
+
+const (
+	qSchemaTables  = `SELECT count(*), coalesce(sum(name = 'gatehouse_schema'), 0) FROM sqlite_schema WHERE type = 'table'`
+	qSchemaVersion = `SELECT version FROM gatehouse_schema`
+	qSchemaInsert  = `INSERT INTO gatehouse_schema (version) VALUES ($1)`
+	qSchemaUpdate  = `UPDATE gatehouse_schema SET version = $1`
+)
+
+// migrate brings the database to the newest version, in one transaction that
+// holds the write lock from its beginning: of two processes that start together
+// the second finds the work done. It returns the versions before and after;
+// before is 0 for a new database.
+func migrate(ctx context.Context, db *sql.DB, path, schema string, steps []string) (before, after int, err error) {
+	tx, err := db.BeginTx(ctx, nil) // immediate, by the DSN
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after Commit
+	after = len(steps) + 1
+	before, err = schemaVersion(ctx, tx, path)
+	if err != nil {
+		return 0, 0, err
+	}
+	switch {
+	case before == after:
+		return before, after, nil
+	case before > after:
+		return 0, 0, problem(path,
+			fmt.Sprintf("was written by a newer gatehouse: its schema has version %d, this program knows up to %d", before, after),
+			"start the newer program again, or restore a backup from before the upgrade")
+	case before == 0:
+		if _, err := tx.ExecContext(ctx, schema); err != nil {
+			return 0, 0, fmt.Errorf("create the schema: %w", err)
+		}
+		_, err = tx.ExecContext(ctx, qSchemaInsert, after)
+	default:
+		for v := before; v < after; v++ {
+			if _, err := tx.ExecContext(ctx, steps[v-1]); err != nil {
+				return 0, 0, fmt.Errorf("migrate the schema from version %d to %d: %w", v, v+1, err)
+			}
+		}
+		_, err = tx.ExecContext(ctx, qSchemaUpdate, after)
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("note the schema's version: %w", err)
+	}
+	return before, after, tx.Commit()
+}
+
+// schemaVersion returns the version of the schema, 0 for an empty database.
+func schemaVersion(ctx context.Context, tx *sql.Tx, path string) (int, error) {
+	var tables, ours int
+	if err := tx.QueryRowContext(ctx, qSchemaTables).Scan(&tables, &ours); err != nil {
+		return 0, err
+	}
+	if ours == 0 {
+		if tables > 0 {
+			return 0, problem(path, "is the database of another program", "set database to a file of gatehouse's own")
+		}
+		return 0, nil
+	}
+	var version int
+	if err := tx.QueryRowContext(ctx, qSchemaVersion).Scan(&version); err != nil {
+		return 0, fmt.Errorf("read the schema's version: %w", err)
+	}
+	if version < 1 {
+		return 0, problem(path, fmt.Sprintf("names an impossible schema version %d", version), "restore it from a backup")
+	}
+	return version, nil
+}

@@ -1,0 +1,86 @@
+-- The schema of a new SQLite database, always at the newest version; the steps
+-- from older versions are in migrate.go.
+--
+-- Times are microseconds since 1970 in UTC, 0 stands for "never" or "not yet".
+-- Scopes and amr are words joined by single spaces. Hashes are SHA-256.
+-- Of a person there is the directory's id (subject) and nothing else.
+
+CREATE TABLE gatehouse_schema (
+    version INTEGER NOT NULL
+) STRICT;
+
+-- n is what the rows of a grant point to: it is short, and because it ascends,
+-- new rows of the indexes below land next to each other.
+CREATE TABLE grants (
+    n          INTEGER PRIMARY KEY,
+    id         TEXT    NOT NULL UNIQUE,
+    client_id  TEXT    NOT NULL,
+    subject    TEXT    NOT NULL,
+    session_id TEXT    NOT NULL,
+    scopes     TEXT    NOT NULL,
+    claims     TEXT    NOT NULL, -- names asked for one by one, JSON, '' for none
+    auth_time  INTEGER NOT NULL,
+    amr        TEXT    NOT NULL,
+    acr        TEXT    NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    revoked_at INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE INDEX grants_by_client ON grants (client_id);
+CREATE INDEX grants_by_subject ON grants (subject) WHERE subject <> '';
+CREATE INDEX grants_by_expiry ON grants (expires_at);
+
+-- One authorisation has one code, so a grant has at most one.
+CREATE TABLE codes (
+    grant_n        INTEGER PRIMARY KEY REFERENCES grants (n),
+    hash           BLOB    NOT NULL UNIQUE,
+    redirect_uri   TEXT    NOT NULL,
+    nonce          TEXT    NOT NULL,
+    code_challenge TEXT    NOT NULL,
+    expires_at     INTEGER NOT NULL,
+    used_at        INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE access_tokens (
+    hash       BLOB    NOT NULL PRIMARY KEY,
+    grant_n    INTEGER NOT NULL REFERENCES grants (n),
+    scopes     TEXT    NOT NULL,
+    issued_at  INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX access_tokens_by_grant ON access_tokens (grant_n);
+
+CREATE TABLE refresh_tokens (
+    hash       BLOB    NOT NULL PRIMARY KEY,
+    grant_n    INTEGER NOT NULL REFERENCES grants (n),
+    scopes     TEXT    NOT NULL,
+    issued_at  INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    used_at    INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX refresh_tokens_by_grant ON refresh_tokens (grant_n);
+
+CREATE TABLE sessions (
+    hash         BLOB    NOT NULL PRIMARY KEY,
+    id           TEXT    NOT NULL,
+    subject      TEXT    NOT NULL,
+    auth_time    INTEGER NOT NULL,
+    amr          TEXT    NOT NULL,
+    remember     INTEGER NOT NULL,
+    last_seen_at INTEGER NOT NULL,
+    expires_at   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX sessions_by_subject ON sessions (subject);
+CREATE INDEX sessions_by_expiry ON sessions (expires_at);
+
+CREATE TABLE consents (
+    subject    TEXT    NOT NULL,
+    client_id  TEXT    NOT NULL,
+    scopes     TEXT    NOT NULL,
+    granted_at INTEGER NOT NULL,
+    PRIMARY KEY (subject, client_id)
+) STRICT, WITHOUT ROWID;
