@@ -1,0 +1,216 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/ory/fosite"
+
+	"gatehouse/oidc"
+	"gatehouse/oidc/claims"
+	"gatehouse/oidc/store"
+)
+
+// Clients finds clients in the snapshot of the moment.
+type Clients interface {
+	// Client returns the client with this id, or oidc.ErrNotFound.
+	Client(id string) (*oidc.Client, error)
+}
+
+// Verifier checks a client's secret.
+type Verifier interface {
+	// VerifySecret reports, in time that does not depend on where they differ,
+	// whether secret is the client's.
+	VerifySecret(c *oidc.Client, secret string) bool
+}
+
+// AuthorizationStore keeps authorisations and the consents that persons gave.
+type AuthorizationStore interface {
+	SaveAuthorization(ctx context.Context, a store.Authorization) error
+	Consent(ctx context.Context, subject, clientID string) (oidc.ConsentRecord, error)
+}
+
+// TokenStore keeps codes and tokens and uses them up.
+type TokenStore interface {
+	Code(ctx context.Context, h oidc.Hash) (oidc.Code, oidc.Grant, error)
+	ExchangeCode(ctx context.Context, h oidc.Hash, issue store.Issue) error
+	RefreshToken(ctx context.Context, h oidc.Hash) (oidc.Token, oidc.Grant, error)
+	RotateRefresh(ctx context.Context, old oidc.Hash, grace time.Duration, issue store.Issue) error
+}
+
+// AccessStore keeps access tokens and ends grants.
+type AccessStore interface {
+	IssueToken(ctx context.Context, g oidc.Grant, access oidc.Token) error
+	AccessToken(ctx context.Context, h oidc.Hash) (oidc.Token, oidc.Grant, error)
+	RevokeAccessToken(ctx context.Context, h oidc.Hash) error
+	RevokeGrant(ctx context.Context, grantID string, now time.Time) error
+}
+
+// Store is what the provider asks of oidc/store.
+type Store interface {
+	AuthorizationStore
+	TokenStore
+	AccessStore
+}
+
+// Keys signs and verifies with the server's own keys.
+type Keys interface {
+	Sign(alg, typ string, claims any) (string, error)
+	Verify(token string) (payload []byte, err error)
+	JWKS() []byte
+	Algorithms() []string
+}
+
+// Options are all that a Provider depends on.
+type Options struct {
+	Issuer       string // no trailing slash
+	Clients      Clients
+	Secrets      Verifier
+	Directory    oidc.Directory
+	Store        Store
+	Keys         Keys
+	Claims       claims.Table
+	Lifespans    oidc.Lifespans // all set
+	RefreshGrace time.Duration  // how long a used refresh token may be used again, 0 for never
+	PairwiseSalt []byte         // secret, the same on all nodes and for ever
+	Log          *slog.Logger
+	Now          func() time.Time
+}
+
+// Provider answers the protocol. It is safe for concurrent use.
+type Provider struct {
+	Options
+	fosite    *fosite.Fosite
+	discovery []byte
+	claims    map[string]bool // every claim there is
+}
+
+// New returns a Provider, or an error if something it depends on is missing.
+func New(o Options) (*Provider, error) {
+	switch {
+	case o.Clients == nil, o.Secrets == nil, o.Directory == nil, o.Store == nil, o.Keys == nil, o.Log == nil, o.Now == nil:
+		return nil, errors.New("provider: a dependency is missing")
+	case o.Lifespans.Code <= 0 || o.Lifespans.Access <= 0 || o.Lifespans.ID <= 0 || o.Lifespans.Refresh <= 0:
+		return nil, errors.New("provider: every lifespan must be more than zero")
+	case len(o.PairwiseSalt) < 16:
+		return nil, errors.New("provider: the salt of pairwise subjects is too short")
+	}
+	p := &Provider{Options: o, claims: map[string]bool{}}
+	for _, name := range o.Claims.ClaimsSupported() {
+		p.claims[name] = true
+	}
+	p.fosite = newFosite(p)
+	doc, err := discoveryDocument(o.Issuer, o.Keys.Algorithms(), o.Claims)
+	if err != nil {
+		return nil, err
+	}
+	p.discovery = doc
+	return p, nil
+}
+
+// Authorization is a valid authorisation request that waits for its person.
+type Authorization struct {
+	Client      *oidc.Client
+	Form        url.Values // the request's parameters, enough to Resume it
+	RequestedAt time.Time
+	Scopes      []string // requested, offline_access included
+	LoginHint   string
+	UILocales   string
+	RedirectURI string
+
+	state     string
+	prompt    []string
+	maxAge    time.Duration // negative: not asked for
+	claims    requestedClaims
+	hint      string // sub of a verified id_token_hint, "" for none
+	resumed   bool   // a person has already been asked something for this request
+	requester fosite.AuthorizeRequester
+}
+
+// Prompts reports whether the prompt parameter holds this value (OpenID Connect
+// Core 1.0, section 3.1.2.1).
+func (a *Authorization) Prompts(value string) bool {
+	for _, v := range a.prompt {
+		if v == value {
+			return true
+		}
+	}
+	return false
+}
+
+// Visitor is what is known of the person in front of the browser.
+type Visitor struct {
+	// Session is the browser's valid session, nil if nobody is signed in.
+	Session *oidc.Session
+	// User is the person as Authenticate has just read them; nil makes Next look
+	// the session's subject up.
+	User *oidc.User
+	// Change is a session that is to be written with the next commit. It is set by
+	// a sign-in, and Session is then Change.Session.
+	Change *oidc.SessionChange
+	// Approved are the scopes that the person has just allowed on the consent page.
+	Approved []string
+}
+
+// Step is what happens next; exactly one field is set.
+type Step struct {
+	SignIn   *SignInStep
+	Consent  *ConsentStep
+	Response *Response
+}
+
+// SignInStep asks for name and password.
+type SignInStep struct {
+	LoginHint  string
+	Again      bool // somebody is signed in and is asked anew
+	EndSession bool // the session's person is gone or disabled: drop it
+}
+
+// ConsentStep asks whether the application may have the scopes.
+type ConsentStep struct {
+	User   *oidc.User
+	Scopes []string // all that would be granted
+	New    []string // those of them that were not allowed before
+}
+
+// Response is an answer to the client, sent through the browser.
+type Response struct {
+	Location string // the client's redirect URI with its parameters
+}
+
+// ServeHTTP sends the browser to the client. 303 makes the browser use GET
+// (RFC 9700, section 4.12: never 307, which would repeat a posted password).
+func (resp *Response) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Location", resp.Location)
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// PageKind says which page a person is shown when the client cannot be told.
+type PageKind string
+
+// The requests that are answered by a page of our own and never by a redirect
+// (RFC 6749, section 4.1.2.1).
+const (
+	PageUnknownClient    PageKind = "unknown_client"
+	PageRedirectMismatch PageKind = "redirect_mismatch"
+	PageInvalidRequest   PageKind = "invalid_request"
+)
+
+// PageError is a request that must not be answered by a redirect.
+type PageError struct {
+	Kind     PageKind
+	ClientID string // set only if the client is known
+	Err      error
+}
+
+// Error returns the cause, for the log.
+func (e *PageError) Error() string { return string(e.Kind) + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *PageError) Unwrap() error { return e.Err }

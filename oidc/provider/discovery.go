@@ -1,0 +1,80 @@
+package provider
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"gatehouse/oidc/claims"
+)
+
+// Paths of the endpoints beneath the issuer.
+const (
+	PathAuthorize  = "/oauth2/authorize"
+	PathToken      = "/oauth2/token"
+	PathUserInfo   = "/oauth2/userinfo"
+	PathIntrospect = "/oauth2/introspect"
+	PathRevoke     = "/oauth2/revoke"
+	PathJWKS       = "/oauth2/jwks"
+)
+
+// discoveryDocument renders the metadata of OpenID Connect Discovery 1.0, section
+// 3, which is that of RFC 8414 too. It lists what works and nothing else.
+func discoveryDocument(issuer string, algorithms []string, table claims.Table) ([]byte, error) {
+	clientAuth := []string{"client_secret_basic", "client_secret_post"}
+	body, err := json.Marshal(map[string]any{
+		"issuer":                 issuer,
+		"authorization_endpoint": issuer + PathAuthorize,
+		"token_endpoint":         issuer + PathToken,
+		"userinfo_endpoint":      issuer + PathUserInfo,
+		"introspection_endpoint": issuer + PathIntrospect,
+		"revocation_endpoint":    issuer + PathRevoke,
+		"jwks_uri":               issuer + PathJWKS,
+
+		"scopes_supported":                               claims.ScopesSupported(),
+		"claims_supported":                               table.ClaimsSupported(),
+		"claim_types_supported":                          []string{"normal"},
+		"claims_parameter_supported":                     true,
+		"request_parameter_supported":                    false,
+		"request_uri_parameter_supported":                false,
+		"require_request_uri_registration":               false,
+		"response_types_supported":                       []string{"code"},
+		"response_modes_supported":                       []string{"query"},
+		"grant_types_supported":                          grantTypesSupported,
+		"subject_types_supported":                        []string{"public", "pairwise"},
+		"id_token_signing_alg_values_supported":          algorithms,
+		"token_endpoint_auth_methods_supported":          append(clientAuth, "none"),
+		"introspection_endpoint_auth_methods_supported":  clientAuth,
+		"revocation_endpoint_auth_methods_supported":     append(clientAuth, "none"),
+		"code_challenge_methods_supported":               []string{"S256"},
+		"prompt_values_supported":                        []string{"none", "login", "consent", "select_account"},
+		"display_values_supported":                       []string{"page"},
+		"ui_locales_supported":                           []string{"en", "de", "fr"},
+		"authorization_response_iss_parameter_supported": true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("render the discovery document: %w", err)
+	}
+	return body, nil
+}
+
+// Discovery answers both discovery addresses: the same document serves OpenID
+// Connect Discovery 1.0 and RFC 8414.
+func (p *Provider) Discovery() http.Handler {
+	return publicJSON(func() []byte { return p.discovery })
+}
+
+// JWKS answers the server's public keys (RFC 7517).
+func (p *Provider) JWKS() http.Handler { return publicJSON(p.Keys.JWKS) }
+
+// publicJSON serves a document that is the same for everybody, to scripts of any
+// origin too. Five minutes is how long a copy may lag behind a change.
+func publicJSON(body func() []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		h := w.Header()
+		h.Set("Content-Type", "application/json")
+		h.Set("Cache-Control", "public, max-age=300")
+		h.Set("Access-Control-Allow-Origin", "*")
+		_, _ = w.Write(body()) // the client has gone if this fails
+	})
+}

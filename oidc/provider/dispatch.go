@@ -1,0 +1,189 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"gatehouse/oidc"
+	"gatehouse/oidc/claims"
+	"gatehouse/oidc/store"
+)
+
+// Next decides what a valid request needs: a sign-in, a consent, or nothing more,
+// and then issues the code. It alone decides; every page leads back to it. The
+// person is looked up live unless they have just signed in. Errors wrap
+// oidc.ErrUnavailable where the directory or the store cannot answer.
+func (p *Provider) Next(ctx context.Context, a *Authorization, v Visitor) (Step, error) {
+	if v.Change != nil {
+		v.Session = &v.Change.Session
+	}
+	if v.Session == nil {
+		return p.signIn(ctx, a, SignInStep{LoginHint: a.LoginHint})
+	}
+	user, err := p.visitor(ctx, v)
+	switch {
+	case errors.Is(err, oidc.ErrNotFound):
+		return p.signIn(ctx, a, SignInStep{LoginHint: a.LoginHint, EndSession: true})
+	case errors.Is(err, oidc.ErrUnavailable) && a.Prompts("none"):
+		return p.refuse(ctx, a, fail("temporarily_unavailable", "the directory cannot be reached, try again").because(err)), nil
+	case err != nil:
+		return Step{}, err
+	}
+	subject, err := claims.Subject(a.Client, user, p.PairwiseSalt)
+	if err != nil {
+		return Step{}, err
+	}
+	if p.mustSignIn(a, v, subject) {
+		return p.signIn(ctx, a, SignInStep{LoginHint: a.LoginHint, Again: true})
+	}
+	decision := claims.Resolve(a.Client, user, a.Scopes)
+	if !decision.Admitted {
+		return p.refuse(ctx, a, deniedBy(decision), slog.String("subject", user.ID), slog.Any("missing_scopes", decision.Missing)), nil
+	}
+	return p.consentOrIssue(ctx, a, v, user, decision)
+}
+
+// visitor returns the person of the session, whose account may be used.
+func (p *Provider) visitor(ctx context.Context, v Visitor) (*oidc.User, error) {
+	user := v.User
+	if user == nil {
+		var err error
+		if user, err = p.Directory.User(ctx, v.Session.Subject); err != nil {
+			return nil, fmt.Errorf("look up the signed-in person: %w", err)
+		}
+	}
+	if user.State != oidc.StateActive {
+		return nil, fmt.Errorf("the account is %s: %w", user.State, oidc.ErrNotFound)
+	}
+	return user, nil
+}
+
+// mustSignIn says whether the session there is does not do for this request
+// (OpenID Connect Core 1.0, section 3.1.2.3).
+func (p *Provider) mustSignIn(a *Authorization, v Visitor, subject string) bool {
+	if a.hint != "" && a.hint != subject || a.claims.subject != "" && a.claims.subject != subject {
+		return true // somebody else is wanted
+	}
+	if v.Change != nil {
+		return false // signed in for this very request
+	}
+	requested, signedIn := a.RequestedAt.Truncate(time.Second), v.Session.AuthTime.Truncate(time.Second)
+	if a.resumed && !signedIn.Before(requested) {
+		return false // signed in for this request, then asked for consent
+	}
+	if a.Prompts("login") || a.Prompts("select_account") {
+		return true
+	}
+	return a.maxAge >= 0 && (a.maxAge == 0 || requested.Sub(signedIn) > a.maxAge)
+}
+
+// signIn asks for a sign-in, or tells a client that allows no page so.
+func (p *Provider) signIn(ctx context.Context, a *Authorization, step SignInStep) (Step, error) {
+	if a.Prompts("none") {
+		return p.refuse(ctx, a, fail("login_required", "the person must sign in")), nil
+	}
+	return Step{SignIn: &step}, nil
+}
+
+func (p *Provider) consentOrIssue(ctx context.Context, a *Authorization, v Visitor, user *oidc.User, decision claims.Decision) (Step, error) {
+	scopes := decision.Granted
+	known, err := p.rememberedScopes(ctx, a.Client, user.ID)
+	if err != nil {
+		return Step{}, err
+	}
+	asked := a.Client.Consent == oidc.ConsentExplicit || a.Prompts("consent") || len(without(scopes, known)) > 0
+	if a.Client.Consent == oidc.ConsentNone && !a.Prompts("consent") {
+		asked = false
+	}
+	var remember *oidc.ConsentRecord
+	if asked {
+		if v.Approved == nil || len(without(scopes, v.Approved)) > 0 {
+			if a.Prompts("none") {
+				return p.refuse(ctx, a, fail("consent_required", "the person must be asked for consent")), nil
+			}
+			return Step{Consent: &ConsentStep{User: user, Scopes: scopes, New: without(scopes, known)}}, nil
+		}
+		if a.Client.Consent == oidc.ConsentRemembered {
+			remember = &oidc.ConsentRecord{Subject: user.ID, ClientID: a.Client.ID, Scopes: union(known, scopes), GrantedAt: p.Now()}
+		}
+		oidc.Audit(ctx, p.Log, oidc.EventConsent, slog.String("client_id", a.Client.ID), slog.String("subject", user.ID), slog.Any("scopes", scopes))
+	}
+	response, err := p.issue(ctx, a, v, scopes, remember)
+	if err != nil {
+		return Step{}, err
+	}
+	return Step{Response: response}, nil
+}
+
+// rememberedScopes returns what the person has allowed this client before.
+func (p *Provider) rememberedScopes(ctx context.Context, c *oidc.Client, subject string) ([]string, error) {
+	if c.Consent != oidc.ConsentRemembered {
+		return nil, nil
+	}
+	record, err := p.Store.Consent(ctx, subject, c.ID)
+	if errors.Is(err, oidc.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for a remembered consent: %w", err)
+	}
+	return record.Scopes, nil
+}
+
+// Deny answers the client that the person said no on the consent page.
+func (p *Provider) Deny(ctx context.Context, a *Authorization, subject string) *Response {
+	e := fail("access_denied", "the person declined")
+	oidc.Audit(ctx, p.Log, oidc.EventConsentDenied, slog.String("client_id", a.Client.ID), slog.String("subject", subject))
+	return p.answerError(a.RedirectURI, a.state, e)
+}
+
+// refuse answers the client with an error and writes the audit line.
+func (p *Provider) refuse(ctx context.Context, a *Authorization, e *Error, attrs ...slog.Attr) Step {
+	p.logRefused(ctx, a, e, attrs...)
+	return Step{Response: p.answerError(a.RedirectURI, a.state, e)}
+}
+
+func (p *Provider) logRefused(ctx context.Context, a *Authorization, e *Error, attrs ...slog.Attr) {
+	line := []slog.Attr{slog.String("client_id", a.Client.ID), slog.String("error", e.Code), slog.String("reason", e.Error())}
+	oidc.Audit(ctx, p.Log, oidc.EventAccessRefused, append(line, attrs...)...)
+}
+
+// deniedBy puts a refusal into words for the client: rows S3 and S5.
+func deniedBy(d claims.Decision) *Error {
+	if len(d.Missing) > 0 {
+		return fail("access_denied", "the person does not have these scopes: "+missingScopes(d.Missing))
+	}
+	return fail("access_denied", "the person may not use this application")
+}
+
+func storeAuthorization(g oidc.Grant, c oidc.Code, s *session) store.Authorization {
+	return store.Authorization{Grant: g, Code: c, Session: s.visitor.Change, Consent: s.consent}
+}
+
+func without(all, some []string) []string {
+	var rest []string
+	for _, s := range all {
+		if !slices.Contains(some, s) {
+			rest = append(rest, s)
+		}
+	}
+	return rest
+}
+
+func union(a, b []string) []string {
+	return append(slices.Clone(a), without(b, a)...)
+}
+
+// auditGrant writes the audit line of something given out under a grant.
+func (p *Provider) auditGrant(ctx context.Context, event oidc.Event, g oidc.Grant, scopes []string, attrs ...slog.Attr) {
+	line := []slog.Attr{
+		slog.String("client_id", g.ClientID), slog.String("subject", g.Subject), slog.String("grant_id", g.ID),
+		slog.String("scopes", strings.Join(scopes, " ")),
+	}
+	oidc.Audit(ctx, p.Log, event, append(line, attrs...)...)
+}

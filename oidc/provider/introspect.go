@@ -1,0 +1,141 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+
+	"gatehouse/oidc"
+)
+
+// Introspection answers RFC 7662. A client sees its own tokens, and those of
+// clients whose audience names it; of any other it learns only that it is not
+// active. The answer is live: a person who is gone has no active token.
+func (p *Provider) Introspection() http.Handler {
+	return p.clientEndpoint(func(ctx context.Context, c *oidc.Client, r *http.Request) (map[string]any, error) {
+		return p.introspect(ctx, c, r.PostForm.Get("token"), r.PostForm.Get("token_type_hint"))
+	})
+}
+
+// Revocation answers RFC 7009. Revoking a refresh token ends its grant with all
+// tokens; revoking an access token ends that one.
+func (p *Provider) Revocation() http.Handler {
+	return p.clientEndpoint(func(ctx context.Context, c *oidc.Client, r *http.Request) (map[string]any, error) {
+		return map[string]any{}, p.revoke(ctx, c, r.PostForm.Get("token"), r.PostForm.Get("token_type_hint"))
+	})
+}
+
+// clientEndpoint wraps an endpoint that authenticated clients post to.
+func (p *Provider) clientEndpoint(answer func(context.Context, *oidc.Client, *http.Request) (map[string]any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := func() (map[string]any, error) {
+			if err := postedForm(r); err != nil {
+				return nil, err
+			}
+			found, err := p.fosite.AuthenticateClient(r.Context(), r, r.PostForm)
+			if err != nil {
+				return nil, err
+			}
+			if r.PostForm.Get("token") == "" {
+				return nil, fail("invalid_request", "token is missing")
+			}
+			return answer(r.Context(), found.(client).Client, r)
+		}()
+		if err != nil {
+			p.writeError(w, r, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, body)
+	})
+}
+
+// anyToken finds a token of either kind, the hinted kind first.
+func (p *Provider) anyToken(ctx context.Context, secret, hint string) (t oidc.Token, g oidc.Grant, refresh bool, err error) {
+	h := oidc.HashOf(secret)
+	refresh = hint == "refresh_token" || hint == "" && strings.HasPrefix(secret, refreshPrefix)
+	for range 2 {
+		if refresh {
+			t, g, err = p.Store.RefreshToken(ctx, h)
+		} else {
+			t, g, err = p.Store.AccessToken(ctx, h)
+		}
+		if !errors.Is(err, oidc.ErrNotFound) {
+			return t, g, refresh, err
+		}
+		refresh = !refresh
+	}
+	return t, g, refresh, err
+}
+
+func (p *Provider) introspect(ctx context.Context, caller *oidc.Client, secret, hint string) (map[string]any, error) {
+	if caller.Public() { // RFC 7662, section 2.1: else anybody could try tokens out
+		return nil, fail("invalid_client", "a public client cannot introspect tokens")
+	}
+	inactive := map[string]any{"active": false} // RFC 7662, section 2.2: and not a word more
+	token, grant, refresh, err := p.anyToken(ctx, secret, hint)
+	if errors.Is(err, oidc.ErrNotFound) {
+		return inactive, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	_, _, c, err := p.stillGood(token, grant)
+	if errors.Is(err, errInactive) {
+		return inactive, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if caller.ID != c.ID && !slices.Contains(c.Audience, caller.ID) {
+		return inactive, nil
+	}
+	answer := map[string]any{
+		"active": true, "client_id": c.ID, "iss": p.Issuer, "iat": token.IssuedAt.Unix(), "exp": token.ExpiresAt.Unix(),
+		"scope": strings.Join(token.Scopes, " "), "aud": append([]string{c.ID}, c.Audience...),
+	}
+	if !refresh {
+		answer["token_type"] = "Bearer"
+	}
+	if grant.Subject == "" {
+		answer["sub"] = c.ID // RFC 9068, section 2.2: the client acts for itself
+		return answer, nil
+	}
+	who, err := p.live(ctx, c, grant, token.Scopes)
+	if errors.Is(err, errNoLonger) {
+		return inactive, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	answer["sub"] = who.subject
+	answer["scope"] = strings.Join(who.decision.Granted, " ")
+	answer["auth_time"] = grant.AuthTime.Unix()
+	if slices.Contains(who.decision.Granted, "profile") {
+		answer["username"] = who.user.Username
+	}
+	return answer, nil
+}
+
+func (p *Provider) revoke(ctx context.Context, caller *oidc.Client, secret, hint string) error {
+	_, grant, refresh, err := p.anyToken(ctx, secret, hint)
+	if errors.Is(err, oidc.ErrNotFound) {
+		return nil // RFC 7009, section 2.2: what the client wants is true already
+	}
+	if err != nil {
+		return err
+	}
+	if grant.ClientID != caller.ID { // RFC 7009, section 2.1
+		return fail("invalid_grant", "the token was not issued to this client")
+	}
+	if refresh {
+		return p.endGrant(ctx, grant, oidc.EventRevoked, errors.New("by the client"))
+	}
+	if err := p.Store.RevokeAccessToken(ctx, oidc.HashOf(secret)); err != nil && !errors.Is(err, oidc.ErrNotFound) {
+		return err
+	}
+	p.auditGrant(ctx, oidc.EventRevoked, grant, grant.Scopes, slog.String("reason", "by the client"), slog.String("token", "access"))
+	return nil
+}

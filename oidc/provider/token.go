@@ -1,0 +1,146 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/ory/fosite"
+
+	"gatehouse/oidc"
+	"gatehouse/oidc/store"
+)
+
+// The prefixes let people and secret scanners tell what a leaked text is.
+const (
+	codePrefix    = "ghc_"
+	accessPrefix  = "gha_"
+	refreshPrefix = "ghr_"
+)
+
+var grantTypesSupported = []string{"authorization_code", "refresh_token", "client_credentials"}
+
+// Token answers the token endpoint (RFC 6749, section 3.2).
+func (p *Provider) Token() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer, err := p.token(r)
+		if err != nil {
+			p.writeError(w, r, err)
+			return
+		}
+		writeJSON(w, http.StatusOK, answer)
+	})
+}
+
+// token runs one request: authenticate the client, read code or refresh token,
+// look the person up while nothing is burnt yet, then sign, commit and answer.
+func (p *Provider) token(r *http.Request) (map[string]any, error) {
+	ctx := r.Context()
+	if err := postedForm(r); err != nil {
+		return nil, err
+	}
+	s := &session{}
+	request, err := p.fosite.NewAccessRequest(ctx, r, s)
+	if err != nil {
+		return nil, p.refuseToken(ctx, s, err)
+	}
+	if s.grant.Subject != "" {
+		s.person, err = p.live(ctx, clientOf(request), s.grant, s.scopes)
+		if errors.Is(err, errNoLonger) {
+			if err := p.endGrant(ctx, s.grant, oidc.EventRevoked, err); err != nil {
+				return nil, err
+			}
+			return nil, fail("invalid_grant", "the grant no longer holds").because(err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		s.scopes = s.person.decision.Granted
+	}
+	response, err := p.fosite.NewAccessResponse(ctx, request)
+	if err != nil {
+		return nil, p.refuseToken(ctx, s, err)
+	}
+	p.auditGrant(ctx, oidc.EventTokenIssued, s.grant, s.scopes, slog.String("grant_type", request.GetRequestForm().Get("grant_type")))
+	return response.ToMap(), nil
+}
+
+// postedForm refuses what is not one plain form (RFC 6749, section 3.2).
+func postedForm(r *http.Request) error {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/x-www-form-urlencoded" {
+		return fail("invalid_request", "the body must be application/x-www-form-urlencoded")
+	}
+	if err := r.ParseForm(); err != nil {
+		return fail("invalid_request", "the body cannot be read as a form").because(err)
+	}
+	for name, values := range r.PostForm {
+		if len(values) > 1 && name != "resource" && name != "audience" {
+			return fail("invalid_request", "a parameter is given more than once")
+		}
+	}
+	return nil
+}
+
+// refuseToken ends the family of a code or refresh token that was used before
+// (RFC 6749, section 4.1.2; RFC 9700, section 4.14.2: rows P13 and P14).
+func (p *Provider) refuseToken(ctx context.Context, s *session, err error) error {
+	if !errors.Is(err, oidc.ErrUsed) {
+		return err
+	}
+	if end := p.endGrant(ctx, s.grant, oidc.EventReuse, err); end != nil {
+		return end
+	}
+	return err
+}
+
+// storeFailure says what a failed consumption means to the client.
+func storeFailure(err error) error {
+	switch {
+	case errors.Is(err, oidc.ErrUsed):
+		return fail("invalid_grant", "it has been used before").because(err)
+	case errors.Is(err, oidc.ErrRevoked), errors.Is(err, oidc.ErrNotFound):
+		return fail("invalid_grant", "it is unknown, expired or revoked").because(err)
+	default:
+		return err
+	}
+}
+
+// newAccess makes an access token for the scopes of the session.
+func (p *Provider) newAccess(c *oidc.Client, s *session, now time.Time) (string, oidc.Token) {
+	secret := oidc.NewSecret(accessPrefix)
+	return secret, oidc.Token{
+		Hash: oidc.HashOf(secret), GrantID: s.grant.ID, Scopes: s.scopes, IssuedAt: now,
+		ExpiresAt: now.Add(p.lifespans(c).Access),
+	}
+}
+
+// newRefresh makes a refresh token. It keeps all scopes that were consented to:
+// a scope whose group was lost comes back with the group.
+func (p *Provider) newRefresh(c *oidc.Client, s *session, scopes []string, now time.Time) (string, oidc.Token) {
+	secret := oidc.NewSecret(refreshPrefix)
+	return secret, oidc.Token{
+		Hash: oidc.HashOf(secret), GrantID: s.grant.ID, Scopes: scopes, IssuedAt: now,
+		ExpiresAt: now.Add(p.lifespans(c).Refresh),
+	}
+}
+
+// answerTokens fills in what every token answer has (RFC 6749, section 5.1).
+func answerTokens(resp fosite.AccessResponder, secret string, access oidc.Token, s *session) {
+	resp.SetAccessToken(secret)
+	resp.SetTokenType("Bearer")
+	resp.SetExpiresIn(access.ExpiresAt.Sub(access.IssuedAt))
+	resp.SetScopes(s.scopes)
+}
+
+// issueFor joins what one consumption buys.
+func issueFor(now time.Time, access oidc.Token, refresh *oidc.Token) store.Issue {
+	issue := store.Issue{Now: now, Access: &access, Refresh: refresh, GrantExpiresAt: access.ExpiresAt}
+	if refresh != nil && refresh.ExpiresAt.After(issue.GrantExpiresAt) {
+		issue.GrantExpiresAt = refresh.ExpiresAt
+	}
+	return issue
+}
