@@ -1,0 +1,123 @@
+package templates
+
+import "time"
+
+// ClientInfo is what the pages show of an application. All of it may come from
+// strangers (RFC 7591, section 5): names are cut, stripped of control and
+// direction characters and isolated, and addresses that are not plain web
+// addresses are left out.
+type ClientInfo struct {
+	ID        string // client_id, shown when there is no name
+	Name      string // client_name
+	URI       string // client_uri: http or https
+	LogoURI   string // logo_uri: https, a path of this server, or data:image/…;base64
+	PolicyURI string // policy_uri: http or https
+	TosURI    string // tos_uri: http or https
+}
+
+// Problem is why the sign-in page is shown once more. Which one a person may
+// see is the caller's decision: ProblemWrong must be the same for an unknown
+// name and a wrong password.
+type Problem string
+
+// The problems of a sign-in.
+const (
+	ProblemNone           Problem = ""
+	ProblemWrong          Problem = "wrong"           // user name or password, not said which
+	ProblemThrottled      Problem = "throttled"       // too many tries; see SignIn.RetryIn
+	ProblemExpired        Problem = "expired"         // the password can no longer be used
+	ProblemMustChange     Problem = "must_change"     // the password has to be changed before use
+	ProblemLocked         Problem = "locked"          // the directory locked the account
+	ProblemDisabled       Problem = "disabled"        // the account is switched off
+	ProblemAccountExpired Problem = "account_expired" // the account is past its end date
+	ProblemOutsideHours   Problem = "outside_hours"   // not at this time or from this place
+	ProblemUnavailable    Problem = "unavailable"     // the directory can't be asked
+	ProblemSessionLost    Problem = "session_lost"    // the form was too old, or another browser's
+	ProblemUnknown        Problem = "unknown"         // any other; unknown codes are shown as this
+)
+
+// Problems returns every problem with a sentence of its own.
+func Problems() []Problem {
+	return []Problem{
+		ProblemWrong, ProblemThrottled, ProblemExpired, ProblemMustChange, ProblemLocked, ProblemDisabled,
+		ProblemAccountExpired, ProblemOutsideHours, ProblemUnavailable, ProblemSessionLost, ProblemUnknown,
+	}
+}
+
+// SignIn is the page that asks for user name and password. Its form sends the
+// fields username, password, remember ("1" when ticked), request and the button
+// login.
+type SignIn struct {
+	Client          ClientInfo    // the application that is signed in to; may be empty
+	Username        string        // filled in beforehand: login_hint, or what was typed
+	Problem         Problem       // why the last try failed
+	RetryIn         time.Duration // with ProblemThrottled: how long to wait; 0 says just "a little"
+	Again           bool          // already signed in, but asked anew (prompt=login, max_age)
+	RememberOffered bool          // show the "keep me signed in" box
+	Remember        bool          // the box is ticked
+	Request         string        // value of the hidden field request
+	Action          string        // where the form goes; "" for /signin
+}
+
+// Consent is the page that asks whether an application may have what it asks
+// for. Its form sends the field request and one of the buttons allow and deny,
+// each with the value "1".
+type Consent struct {
+	Client   ClientInfo
+	Person   string   // display name of who is signed in
+	Scopes   []string // what is asked for, in the order to be shown
+	New      []string // those of Scopes that were not allowed before; marked only if some were
+	ReturnTo string   // host that the browser goes to afterwards; "" leaves the line out
+	Request  string   // value of the hidden field request
+	Action   string   // where the form goes; "" for /consent
+}
+
+// ErrorKind is what went wrong when there is nobody to redirect to.
+type ErrorKind string
+
+// The kinds of error pages.
+const (
+	ErrorUnknownClient        ErrorKind = "unknown_client"
+	ErrorRedirectMismatch     ErrorKind = "redirect_mismatch"
+	ErrorInvalidRequest       ErrorKind = "invalid_request"
+	ErrorDirectoryUnavailable ErrorKind = "directory_unavailable"
+	ErrorRefused              ErrorKind = "refused" // signed in, but not allowed to use the application
+	ErrorNotFound             ErrorKind = "not_found"
+	ErrorMethod               ErrorKind = "method"
+	ErrorTooLarge             ErrorKind = "too_large"
+	ErrorThrottled            ErrorKind = "throttled"
+	ErrorSessionLost          ErrorKind = "session_lost" // the form was too old, or another browser's
+	ErrorCookies              ErrorKind = "cookies"      // the browser keeps none
+	ErrorInternal             ErrorKind = "internal"     // any other; unknown kinds are shown as this
+)
+
+// ErrorKinds returns every kind with sentences of its own.
+func ErrorKinds() []ErrorKind {
+	return []ErrorKind{
+		ErrorUnknownClient, ErrorRedirectMismatch, ErrorInvalidRequest, ErrorDirectoryUnavailable, ErrorRefused,
+		ErrorNotFound, ErrorMethod, ErrorTooLarge, ErrorThrottled, ErrorSessionLost, ErrorCookies, ErrorInternal,
+	}
+}
+
+// Error is the page for what cannot be told to an application.
+type Error struct {
+	Kind      ErrorKind
+	Client    ClientInfo // where it is known; its URI becomes the way back
+	Detail    string     // a few plain words for whoever can mend it; no raw input
+	RequestID string     // shown as reference, found again in the log
+}
+
+// SignedOut is the page at the end of signing out.
+type SignedOut struct {
+	Client ClientInfo // where it is known; its URI becomes the way back
+}
+
+// SignOut is the page that asks whether to sign out. Its form sends the field
+// request and the button signout with the value "1".
+type SignOut struct {
+	Client  ClientInfo // who asked for it; may be empty
+	Person  string     // display name of who is signed in; may be empty
+	Cancel  string     // address of the link that leaves things as they are; "" for none
+	Request string     // value of the hidden field request
+	Action  string     // where the form goes; "" for /signout
+}

@@ -1,0 +1,237 @@
+package templates
+
+import (
+	"html/template"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// base is what every page's template can use beside its own fields.
+type base struct {
+	words *words
+	asset func(name string) string
+
+	Client client // where it is known
+}
+
+// Lang is the language tag of the page.
+func (b *base) Lang() string { return b.words.lang }
+
+// Dir is the direction of the page's language: ltr or rtl.
+func (b *base) Dir() (string, error) { return b.words.text("dir", nil) }
+
+// T returns the words of a key as one text. Placeholders are filled in from
+// pairs of name and value.
+func (b *base) T(key string, pairs ...string) (string, error) { return b.words.text(key, pairs) }
+
+// Say returns the words of a key in pieces, for the template "sentence".
+func (b *base) Say(key string, pairs ...string) (sentence, error) { return b.words.parts(key, pairs) }
+
+// Asset returns the address of a static file.
+func (b *base) Asset(name string) string { return b.asset(name) }
+
+// client is what is left of a ClientInfo that may be shown.
+type client struct {
+	Name   string // the id where there is no name; "" if neither
+	Letter string // stands in for a logo
+	Tint   int    // 0–5, the same for the same name
+	Logo   template.URL
+	Home   string
+	Policy string
+	Terms  string
+}
+
+func (s *Set) base(lang string, c ClientInfo) base {
+	w := s.words[lang]
+	if w == nil {
+		plain, _, _ := strings.Cut(lang, "-")
+		if w = s.words[plain]; w == nil {
+			w = s.words[english]
+		}
+	}
+	name := clean(c.Name, longestName)
+	if name == "" {
+		name = clean(c.ID, longestName)
+	}
+	letter, _ := utf8.DecodeRuneInString(name)
+	tint := 0
+	for i := range len(name) {
+		tint = (tint*31 + int(name[i])) % 6
+	}
+	shown := client{
+		Name: name, Tint: tint, Logo: logo(c.LogoURI),
+		Home: link(c.URI), Policy: link(c.PolicyURI), Terms: link(c.TosURI),
+	}
+	if name != "" {
+		shown.Letter = strings.ToUpper(string(letter))
+	}
+	return base{words: w, asset: s.asset, Client: shown}
+}
+
+// signInView is what signin.html is given.
+type signInView struct {
+	base
+	Username    string
+	Problem     Problem
+	ProblemText string // "" for none
+	Again       bool
+	Remember    bool // the box is shown
+	Remembered  bool // and ticked
+	Request     string
+	Action      string
+}
+
+// SignIn writes the sign-in page.
+func (s *Set) SignIn(w io.Writer, lang string, p SignIn) error {
+	v := &signInView{
+		base: s.base(lang, p.Client), Username: clean(p.Username, longestText), Problem: p.Problem, Again: p.Again,
+		Remember: p.RememberOffered, Remembered: p.Remember, Request: p.Request, Action: or(p.Action, "/signin"),
+	}
+	if p.Problem != ProblemNone {
+		text, err := v.problemText(p)
+		if err != nil {
+			return err
+		}
+		v.ProblemText = text
+	}
+	return s.write(w, "signin.html", v)
+}
+
+func (v *signInView) problemText(p SignIn) (string, error) {
+	if !slices.Contains(Problems(), p.Problem) {
+		return v.T("problem.unknown")
+	}
+	if p.Problem == ProblemThrottled && p.RetryIn > 0 {
+		minutes := int(math.Ceil(p.RetryIn.Minutes()))
+		key := v.words.counted("problem.throttled.minutes", minutes)
+		return v.T(key, "n", strconv.Itoa(minutes))
+	}
+	return v.T("problem." + string(p.Problem))
+}
+
+// consentView is what consent.html is given.
+type consentView struct {
+	base
+	Person   string
+	Scopes   []scopeView
+	ReturnTo string
+	Request  string
+	Action   string
+}
+
+// scopeView is one line of what an application asks for.
+type scopeView struct {
+	Name  string // of the scope; empty for one of a strange name
+	Icon  string // for the template "icon"
+	Title sentence
+	More  sentence
+	New   bool
+}
+
+// Consent writes the consent page.
+func (s *Set) Consent(w io.Writer, lang string, p Consent) error {
+	v := &consentView{
+		base: s.base(lang, p.Client), Person: clean(p.Person, longestName), ReturnTo: clean(p.ReturnTo, longestText),
+		Request: p.Request, Action: or(p.Action, "/consent"),
+	}
+	grown := len(p.New) < len(p.Scopes) // where all are new, none needs a mark
+	for _, scope := range p.Scopes {
+		line, err := v.scope(scope)
+		if err != nil {
+			return err
+		}
+		line.New = grown && slices.Contains(p.New, scope)
+		v.Scopes = append(v.Scopes, line)
+	}
+	return s.write(w, "consent.html", v)
+}
+
+// scope says a scope in plain words: those of the key scope.NAME, which an
+// operator may add for scopes of their own, or else some that name it.
+func (v *consentView) scope(name string) (scopeView, error) {
+	line := scopeView{Name: clean(name, longestName), Icon: name}
+	key := customScope + name
+	title, ok := v.words.says[key]
+	if !ok || reserved(name) {
+		key, line.Icon = "scope.other", "other"
+		said, err := v.Say(key, "scope", line.Name)
+		if err != nil {
+			return line, err
+		}
+		title = said
+	}
+	line.Title, line.More = title, v.words.says[key+".more"]
+	return line, nil
+}
+
+// reserved reports whether a scope's name would find words that are not its own.
+func reserved(name string) bool { return name == "other" || strings.HasSuffix(name, ".more") }
+
+// errorView is what error.html is given.
+type errorView struct {
+	base
+	Kind      ErrorKind
+	Title     string
+	Text      string
+	Advice    string
+	Detail    string
+	RequestID string
+}
+
+// Error writes an error page.
+func (s *Set) Error(w io.Writer, lang string, p Error) error {
+	v := &errorView{
+		base: s.base(lang, p.Client), Kind: p.Kind,
+		Detail: clean(p.Detail, longestText), RequestID: clean(p.RequestID, longestName),
+	}
+	if !slices.Contains(ErrorKinds(), v.Kind) {
+		v.Kind = ErrorInternal
+	}
+	for _, text := range []struct {
+		to  *string
+		key string
+	}{{&v.Title, "title"}, {&v.Text, "text"}, {&v.Advice, "advice"}} {
+		said, err := v.T("error." + string(v.Kind) + "." + text.key)
+		if err != nil {
+			return err
+		}
+		*text.to = said
+	}
+	return s.write(w, "error.html", v)
+}
+
+// signedOutView is what signedout.html is given.
+type signedOutView struct{ base }
+
+// SignedOut writes the page at the end of signing out.
+func (s *Set) SignedOut(w io.Writer, lang string, p SignedOut) error {
+	return s.write(w, "signedout.html", &signedOutView{base: s.base(lang, p.Client)})
+}
+
+// signOutView is what signout.html is given.
+type signOutView struct {
+	base
+	Person  string
+	Cancel  string
+	Request string
+	Action  string
+}
+
+// SignOut writes the page that asks whether to sign out.
+func (s *Set) SignOut(w io.Writer, lang string, p SignOut) error {
+	return s.write(w, "signout.html", &signOutView{
+		base: s.base(lang, p.Client), Person: clean(p.Person, longestName), Cancel: p.Cancel,
+		Request: p.Request, Action: or(p.Action, "/signout"),
+	})
+}
+
+func or(s, fallback string) string {
+	if s == "" {
+		return fallback
+	}
+	return s
+}
