@@ -1,0 +1,139 @@
+package keys
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+)
+
+// ErrInvalid means that a token was not signed by a key of ours, or was changed.
+var ErrInvalid = errors.New("not a token signed by a key of this server")
+
+// maxToken is more than any token of ours, with two hundred groups by DN.
+const maxToken = 256 << 10
+
+// Sign returns claims as a compact JWS (RFC 7515, section 7.1), signed by the
+// active key of alg; typ is the header's typ, "" for JWT.
+func (r *Ring) Sign(alg, typ string, claims any) (string, error) {
+	k := r.current().active[alg]
+	if k == nil {
+		return "", unknownAlgorithm(alg)
+	}
+	header := k.header
+	if typ != "" && typ != "JWT" {
+		if strings.Trim(typ, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-+./") != "" {
+			return "", fmt.Errorf("sign: typ %q is no media type", typ)
+		}
+		header = k.encodeHeader(typ)
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("sign: %w", err)
+	}
+	encoding := base64.RawURLEncoding
+	token := make([]byte, 0, len(header)+encoding.EncodedLen(len(payload))+1+encoding.EncodedLen(rsaBits/8))
+	token = append(token, header...)
+	token = encoding.AppendEncode(token, payload)
+	signature, err := k.sign(sha256.Sum256(token))
+	if err != nil {
+		return "", fmt.Errorf("sign with %s: %w", k.kid, err)
+	}
+	token = append(token, '.')
+	return string(encoding.AppendEncode(token, signature)), nil
+}
+
+func (k *key) sign(digest [sha256.Size]byte) ([]byte, error) {
+	if k.rsa != nil {
+		return rsa.SignPKCS1v15(rand.Reader, k.rsa, crypto.SHA256, digest[:])
+	}
+	a, b, err := ecdsa.Sign(rand.Reader, k.ec, digest[:])
+	if err != nil {
+		return nil, err
+	}
+	signature := make([]byte, 64) // both numbers, 32 bytes each: RFC 7518, section 3.4
+	a.FillBytes(signature[:32])
+	b.FillBytes(signature[32:])
+	return signature, nil
+}
+
+// Verify checks a compact JWS and returns its payload. The key is the one that the
+// header's kid names, active, next or inactive, and the algorithm that key's own:
+// whatever else the header says (jku, jwk, x5c) is not looked at, and crit is
+// refused, as no extension is known here. Times and audience are for the caller.
+func (r *Ring) Verify(token string) (payload []byte, err error) {
+	if len(token) > maxToken {
+		return nil, fmt.Errorf("%w: it is too long", ErrInvalid)
+	}
+	signed, signaturePart, _ := cutLast(token)
+	headerPart, payloadPart, found := strings.Cut(signed, ".")
+	if !found || strings.Contains(payloadPart, ".") {
+		return nil, fmt.Errorf("%w: it does not have three parts", ErrInvalid)
+	}
+	encoding := base64.RawURLEncoding.Strict()
+	headerJSON, err := decode(encoding, headerPart)
+	if err != nil {
+		return nil, err
+	}
+	var header struct {
+		Alg  string          `json:"alg"`
+		Kid  string          `json:"kid"`
+		Crit json.RawMessage `json:"crit"`
+	}
+	if err := json.Unmarshal(headerJSON, &header); err != nil {
+		return nil, fmt.Errorf("%w: its header is not understood", ErrInvalid)
+	}
+	k := r.current().byKid[header.Kid]
+	if k == nil {
+		return nil, fmt.Errorf("%w: its kid is not known", ErrInvalid)
+	}
+	if header.Alg != k.alg || header.Crit != nil {
+		return nil, fmt.Errorf("%w: its header does not fit the key", ErrInvalid)
+	}
+	signature, err := decode(encoding, signaturePart)
+	if err != nil {
+		return nil, err
+	}
+	if !k.verify(sha256.Sum256([]byte(signed)), signature) {
+		return nil, fmt.Errorf("%w: its signature is wrong", ErrInvalid)
+	}
+	return decode(encoding, payloadPart)
+}
+
+func cutLast(token string) (before, after string, found bool) {
+	if i := strings.LastIndexByte(token, '.'); i >= 0 {
+		return token[:i], token[i+1:], true
+	}
+	return token, "", false
+}
+
+// decode reads base64url as RFC 7515, section 2 wants it: the package's decoder
+// would skip line breaks, and two texts would be one token.
+func decode(encoding *base64.Encoding, text string) ([]byte, error) {
+	if strings.ContainsAny(text, "\r\n") {
+		return nil, fmt.Errorf("%w: a part is not base64url", ErrInvalid)
+	}
+	data, err := encoding.DecodeString(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: a part is not base64url", ErrInvalid)
+	}
+	return data, nil
+}
+
+func (k *key) verify(digest [sha256.Size]byte, signature []byte) bool {
+	if k.rsa != nil {
+		return rsa.VerifyPKCS1v15(&k.rsa.PublicKey, crypto.SHA256, digest[:], signature) == nil
+	}
+	if len(signature) != 64 {
+		return false
+	}
+	a, b := new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])
+	return ecdsa.Verify(&k.ec.PublicKey, digest[:], a, b)
+}
