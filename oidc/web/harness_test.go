@@ -1,0 +1,411 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gatehouse/oidc"
+	"gatehouse/oidc/provider"
+	"gatehouse/oidc/store"
+	"gatehouse/static"
+	"gatehouse/templates"
+)
+
+// clock is a clock that tests set.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func newClock() *clock { return &clock{at: time.Date(2026, 5, 4, 9, 0, 0, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+// fakeDirectory knows people by name; the password of each is "right-" and the name.
+type fakeDirectory struct {
+	mu    sync.Mutex
+	fail  error            // answers every question with it
+	state map[string]error // by name, what the directory says instead
+	binds atomic.Int64
+	gate  chan struct{} // if set, each bind waits for it
+}
+
+func (d *fakeDirectory) answer(name string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if name == "" {
+		d.fail = err
+		return
+	}
+	d.state[name] = err
+}
+
+func (d *fakeDirectory) Authenticate(ctx context.Context, name, password string) (*oidc.User, error) {
+	d.binds.Add(1)
+	if d.gate != nil {
+		<-d.gate
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("%w: %w", oidc.ErrUnavailable, err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.fail != nil:
+		return nil, d.fail
+	case d.state[name] != nil:
+		return nil, d.state[name]
+	case !slices.Contains([]string{"ada", "ben", "cleo"}, name):
+		return nil, &oidc.SignInError{Reason: oidc.ReasonUnknownUser}
+	case password != "right-"+name:
+		return nil, &oidc.SignInError{Reason: oidc.ReasonWrongPassword}
+	}
+	return &oidc.User{ID: "id-" + name, Username: name, Attributes: map[string][]string{"displayname": {"Person " + name}}}, nil
+}
+
+// fakeProvider has two clients: "app" asks for no consent, "asker" always does.
+type fakeProvider struct {
+	store    *store.Store
+	now      func() time.Time
+	fail     atomic.Pointer[error] // Next's answer
+	gone     atomic.Bool           // the session's person is gone
+	denied   atomic.Bool           // access_denied, with nothing written
+	lastDeny atomic.Value
+	resumed  atomic.Value // time.Time of the last Resume
+}
+
+func (p *fakeProvider) Begin(r *http.Request) (*provider.Authorization, *provider.Response, error) {
+	if err := r.ParseForm(); err != nil {
+		return nil, nil, &provider.PageError{Kind: provider.PageInvalidRequest, Err: err}
+	}
+	return p.read(r.Form, p.now())
+}
+
+func (p *fakeProvider) Resume(_ context.Context, form url.Values, at time.Time) (*provider.Authorization, *provider.Response, error) {
+	p.resumed.Store(at)
+	return p.read(form, at)
+}
+
+func (p *fakeProvider) read(form url.Values, at time.Time) (*provider.Authorization, *provider.Response, error) {
+	c := &oidc.Client{
+		ID: form.Get("client_id"), Name: "The application", LogoURI: "https://cdn.example.net/logo.png", ClientURI: "https://home.example.com/",
+	}
+	switch c.ID {
+	case "app":
+		c.Consent = oidc.ConsentNone
+	case "asker":
+		c.Consent = oidc.ConsentExplicit
+	default:
+		return nil, nil, &provider.PageError{Kind: provider.PageUnknownClient, Err: fmt.Errorf("no client %q", c.ID)}
+	}
+	redirect := form.Get("redirect_uri")
+	if redirect == "https://evil.example.com/" {
+		return nil, nil, &provider.PageError{Kind: provider.PageRedirectMismatch, ClientID: c.ID, Err: fmt.Errorf("not %q", redirect)}
+	}
+	if form.Get("scope") == "bad" {
+		return nil, &provider.Response{Location: redirect + "?error=invalid_scope"}, nil
+	}
+	return &provider.Authorization{
+		Client: c, Form: form, RequestedAt: at, Scopes: strings.Fields(form.Get("scope")), LoginHint: form.Get("login_hint"),
+		UILocales: form.Get("ui_locales"), RedirectURI: redirect,
+	}, nil, nil
+}
+
+func (p *fakeProvider) Next(ctx context.Context, a *provider.Authorization, v provider.Visitor) (provider.Step, error) {
+	if e := p.fail.Load(); e != nil {
+		return provider.Step{}, *e
+	}
+	if v.Session == nil {
+		return provider.Step{SignIn: &provider.SignInStep{LoginHint: a.LoginHint}}, nil
+	}
+	if p.gone.Load() {
+		return provider.Step{SignIn: &provider.SignInStep{EndSession: true}}, nil
+	}
+	if a.Form.Get("prompt") == "login" && v.Change == nil && v.Session.AuthTime.Before(a.RequestedAt.Truncate(time.Second)) {
+		return provider.Step{SignIn: &provider.SignInStep{Again: true}}, nil
+	}
+	if p.denied.Load() {
+		return provider.Step{Response: &provider.Response{Location: a.RedirectURI + "?error=access_denied"}}, nil
+	}
+	if a.Client.Consent == oidc.ConsentExplicit && !slices.Equal(v.Approved, a.Scopes) {
+		user := v.User
+		if user == nil {
+			user = &oidc.User{ID: v.Session.Subject, Username: "looked-up"}
+		}
+		return provider.Step{Consent: &provider.ConsentStep{User: user, Scopes: a.Scopes}}, nil
+	}
+	secret := oidc.NewSecret("code_")
+	grant := oidc.Grant{
+		ID: oidc.NewID(), ClientID: a.Client.ID, Subject: v.Session.Subject, Scopes: a.Scopes, AuthTime: v.Session.AuthTime,
+		CreatedAt: p.now(), ExpiresAt: p.now().Add(time.Minute),
+	}
+	code := oidc.Code{Hash: oidc.HashOf(secret), GrantID: grant.ID, RedirectURI: a.RedirectURI, ExpiresAt: grant.ExpiresAt}
+	if err := p.store.SaveAuthorization(ctx, store.Authorization{Grant: grant, Code: code, Session: v.Change}); err != nil {
+		return provider.Step{}, err
+	}
+	return provider.Step{Response: &provider.Response{Location: a.RedirectURI + "?code=" + secret + "&sub=" + v.Session.Subject}}, nil
+}
+
+func (p *fakeProvider) Deny(_ context.Context, a *provider.Authorization, subject string) *provider.Response {
+	p.lastDeny.Store(subject)
+	return &provider.Response{Location: a.RedirectURI + "?error=access_denied"}
+}
+
+// logBook is a log that tests read.
+type logBook struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// house is a whole Server with what it stands on.
+type house struct {
+	*Server
+	t         *testing.T
+	clock     *clock
+	directory *fakeDirectory
+	provider  *fakeProvider
+	store     *store.Store
+	logs      *logBook
+}
+
+const testIssuer = "https://sso.example.org"
+
+func newHouse(t *testing.T, change ...func(*Options)) *house {
+	t.Helper()
+	h := &house{t: t, clock: newClock(), logs: &logBook{}, directory: &fakeDirectory{state: map[string]error{}}}
+	log := slog.New(slog.NewTextHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	db, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), store.Options{Log: log, Now: h.clock.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	h.store = db
+	h.provider = &fakeProvider{store: db, now: h.clock.Now}
+	assets, err := static.Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := templates.Load("", templates.WithAssets(assets.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	says := func(what string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Query().Get("panic") != "" {
+				panic("a secret of the request")
+			}
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+				return
+			}
+			fmt.Fprintf(w, "%s %s %d", what, r.Method, len(body))
+		})
+	}
+	o := Options{
+		Issuer: testIssuer, Provider: h.provider, Directory: h.directory, Sessions: db, Pages: pages, Static: assets,
+		Endpoints: Endpoints{
+			Token: says("token"), UserInfo: says("userinfo"), Introspection: says("introspection"), Revocation: says("revocation"),
+			JWKS: says("jwks"), Discovery: says("discovery"),
+		},
+		Derive: func(purpose string, n int) []byte {
+			mac := hmac.New(sha256.New, []byte("the server secret of tests"))
+			mac.Write([]byte(purpose))
+			return mac.Sum(nil)[:n]
+		},
+		Log: log, Now: h.clock.Now,
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	if h.Server, err = New(o); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// browser drives the handler as a browser would: it keeps cookies, and says where
+// its requests come from.
+type browser struct {
+	t       *testing.T
+	h       http.Handler
+	origin  string
+	addr    string
+	cookies map[string]string
+}
+
+func (h *house) browser() *browser {
+	return &browser{t: h.t, h: h.Handler(), origin: h.Issuer, addr: "192.0.2.7:4711", cookies: map[string]string{}}
+}
+
+// view is what a browser got.
+type view struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (v view) location() string { return v.header.Get("Location") }
+
+var hiddenField = regexp.MustCompile(`name="request" value="([^"]*)"`)
+
+// request returns the hidden field of a page's form.
+func (v view) request(t *testing.T) string {
+	t.Helper()
+	m := hiddenField.FindStringSubmatch(v.body)
+	if m == nil {
+		t.Fatalf("status %d: the page has no form with a request:\n%s", v.status, v.body)
+	}
+	return m[1]
+}
+
+func (b *browser) do(r *http.Request, withCookies bool) view {
+	b.t.Helper()
+	u, err := url.Parse(b.origin)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r.Host, r.RemoteAddr = u.Host, b.addr
+	if withCookies {
+		for name, value := range b.cookies {
+			r.AddCookie(&http.Cookie{Name: name, Value: value})
+		}
+	}
+	w := httptest.NewRecorder()
+	b.h.ServeHTTP(w, r)
+	for _, c := range w.Result().Cookies() {
+		if c.MaxAge < 0 {
+			delete(b.cookies, c.Name)
+			continue
+		}
+		b.cookies[c.Name] = c.Value
+	}
+	return view{status: w.Code, header: w.Header(), body: w.Body.String()}
+}
+
+func (b *browser) get(path string, header ...string) view {
+	b.t.Helper()
+	r := httptest.NewRequest(http.MethodGet, path, nil)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	return b.do(r, true)
+}
+
+// post sends a form of one of our own pages.
+func (b *browser) post(path string, form url.Values) view {
+	b.t.Helper()
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", formType)
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	r.Header.Set("Origin", b.origin)
+	return b.do(r, true)
+}
+
+// postFrom sends a form from another site: SameSite=Lax cookies stay at home.
+func (b *browser) postFrom(origin, path string, form url.Values) view {
+	b.t.Helper()
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", formType)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	r.Header.Set("Origin", origin)
+	return b.do(r, false)
+}
+
+// authorizeURL is an application's request.
+func authorizeURL(client string, more ...string) string {
+	return "/oauth2/authorize?" + authorizeForm(client, more...).Encode()
+}
+
+func authorizeForm(client string, more ...string) url.Values {
+	form := url.Values{
+		"client_id": {client}, "redirect_uri": {"https://app.example.com/cb"}, "scope": {"openid profile"}, "response_type": {"code"},
+		"state": {"some-state"},
+	}
+	for i := 0; i < len(more); i += 2 {
+		form.Set(more[i], more[i+1])
+	}
+	return form
+}
+
+// signIn goes to the sign-in page of an application and fills it in.
+func (b *browser) signIn(client, name, password string, more ...string) view {
+	b.t.Helper()
+	page := b.get(authorizeURL(client))
+	return b.fill(page, name, password, more...)
+}
+
+func (b *browser) fill(page view, name, password string, more ...string) view {
+	b.t.Helper()
+	form := url.Values{"username": {name}, "password": {password}, "request": {page.request(b.t)}, "login": {"1"}}
+	for i := 0; i < len(more); i += 2 {
+		form.Set(more[i], more[i+1])
+	}
+	return b.post("/signin", form)
+}
+
+const sessionCookie = "__Host-gatehouse_session"
+
+func wantStatus(t *testing.T, v view, status int) {
+	t.Helper()
+	if v.status != status {
+		t.Fatalf("status %d, want %d; Location %q\n%s", v.status, status, v.location(), v.body)
+	}
+}
+
+func wantCode(t *testing.T, v view, subject string) {
+	t.Helper()
+	wantStatus(t, v, http.StatusSeeOther)
+	if !strings.HasPrefix(v.location(), "https://app.example.com/cb?code=") || !strings.HasSuffix(v.location(), "&sub="+subject) {
+		t.Fatalf("the browser is sent to %q, want a code for %s", v.location(), subject)
+	}
+}
+
+func wantText(t *testing.T, v view, text string) {
+	t.Helper()
+	if !strings.Contains(v.body, text) {
+		t.Fatalf("the page lacks %q:\n%s", text, v.body)
+	}
+}

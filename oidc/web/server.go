@@ -1,0 +1,143 @@
+package web
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// Server answers every address. It is safe for concurrent use.
+type Server struct {
+	Options
+	log         *slog.Logger
+	now         func() time.Time
+	issuer      *url.URL
+	cookies     cookies
+	sealer      *sealer
+	throttle    *throttle
+	crossOrigin *http.CrossOriginProtection
+	watch       *forwardWatch
+	echo        *echo.Echo
+}
+
+// New builds a Server, or says which part of Options is missing or wrong.
+func New(o Options) (*Server, error) {
+	issuer, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	limiter, err := newThrottle(o.Throttle, o.Derive("throttle", 32), o.Now)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		Options: o, log: o.Log, now: o.Now, issuer: issuer,
+		cookies:     cookies{secure: issuer.Scheme == "https"},
+		sealer:      &sealer{key: o.Derive("pending", 32), now: o.Now},
+		throttle:    limiter,
+		crossOrigin: http.NewCrossOriginProtection(),
+		watch:       &forwardWatch{issuer: issuer, proxies: o.TrustedProxies, log: o.Log, now: o.Now, last: make(map[string]time.Time)},
+	}
+	// Behind a proxy that doesn't pass the Host header on, our own Origin looks
+	// like another's when an older browser sends no Sec-Fetch-Site.
+	if err := s.crossOrigin.AddTrustedOrigin(issuer.Scheme + "://" + issuer.Host); err != nil {
+		return nil, err
+	}
+	s.echo = s.routes()
+	return s, nil
+}
+
+// Handler returns the handler of all addresses.
+func (s *Server) Handler() http.Handler { return s.echo }
+
+// HTTPServer returns a server with time-outs and limits set, so that slow or
+// endless senders hold nothing for long. The caller listens and shuts it down.
+func (s *Server) HTTPServer() *http.Server {
+	return &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+}
+
+func (s *Server) routes() *echo.Echo {
+	e := echo.New()
+	e.HTTPErrorHandler = s.handleError
+	e.Use(s.observe, limit)
+
+	e.GET("/oauth2/authorize", s.authorize)
+	e.POST("/oauth2/authorize", s.authorize)
+	e.GET("/signin", s.resume)
+	e.POST("/signin", s.signIn)
+	e.GET("/consent", s.resume)
+	e.POST("/consent", s.consent)
+	for _, path := range []string{"/oauth2/authorize", "/signin", "/consent"} {
+		e.HEAD(path, nothing) // GET can issue a code here, and HEAD must not
+	}
+	readable(e, "/signout", s.signOutPage)
+	e.POST("/signout", s.signOut)
+
+	ends := s.Endpoints
+	e.POST("/oauth2/token", echo.WrapHandler(ends.Token))
+	e.POST("/oauth2/introspect", echo.WrapHandler(ends.Introspection))
+	e.POST("/oauth2/revoke", echo.WrapHandler(ends.Revocation))
+	e.POST("/oauth2/userinfo", echo.WrapHandler(ends.UserInfo))
+	readable(e, "/oauth2/userinfo", asGet(ends.UserInfo))
+	readable(e, "/oauth2/jwks", asGet(ends.JWKS))
+	readable(e, "/.well-known/openid-configuration", asGet(ends.Discovery))
+	readable(e, "/.well-known/oauth-authorization-server", asGet(ends.Discovery)) // RFC 8414, section 3
+
+	readable(e, "/static/*", echo.WrapHandler(s.Static))
+	readable(e, "/healthz", s.healthz)
+	readable(e, "/readyz", s.readyz)
+	return e
+}
+
+// readable registers a handler for GET and HEAD; net/http leaves the body of an
+// answer to HEAD out.
+func readable(e *echo.Echo, path string, h echo.HandlerFunc) {
+	e.GET(path, h)
+	e.HEAD(path, h)
+}
+
+// asGet shows HEAD to a handler as GET, so that it needs to know one method only.
+func asGet(h http.Handler) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		if r.Method == http.MethodHead {
+			r = r.Clone(r.Context())
+			r.Method = http.MethodGet
+		}
+		h.ServeHTTP(c.Response(), r)
+		return nil
+	}
+}
+
+// nothing answers HEAD where GET would act.
+func nothing(c echo.Context) error {
+	c.Response().Header().Set(echo.HeaderContentType, echo.MIMETextHTMLCharsetUTF8)
+	return c.NoContent(http.StatusOK)
+}
+
+// healthz says that the process runs.
+func (s *Server) healthz(c echo.Context) error {
+	return c.JSON(http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// readyz says whether requests can be answered. Why not is in the log: the answer
+// is for anybody.
+func (s *Server) readyz(c echo.Context) error {
+	if err := s.Ready(c.Request().Context()); err != nil {
+		s.log.LogAttrs(c.Request().Context(), slog.LevelWarn, "not ready", slog.String("error", err.Error()))
+		c.Response().Header().Set("Retry-After", "5")
+		return c.JSON(http.StatusServiceUnavailable, map[string]string{"status": "unavailable"})
+	}
+	return c.JSON(http.StatusOK, map[string]string{"status": "ready"})
+}

@@ -1,0 +1,175 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/oidc"
+	"gatehouse/oidc/provider"
+	"gatehouse/templates"
+)
+
+// Longer names and passwords are refused without asking the directory.
+const (
+	maxName     = 256
+	maxPassword = 1024
+)
+
+// signIn answers POST /signin: CSRF, throttle, directory, a new session, and back
+// to dispatch.
+func (s *Server) signIn(c echo.Context) error {
+	form, err := s.readForm(c)
+	if err != nil {
+		return err
+	}
+	p, v, err := s.unseal(c, purposeSignIn, form["request"])
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	a, response, err := s.Provider.Resume(ctx, p.form, p.requestedAt)
+	if err != nil || response != nil || v.problem != templates.ProblemNone {
+		return s.begun(c, a, response, err, v) // a page open for too long: its password isn't used
+	}
+	remember := s.SessionRemember > 0 && form["remember"] == "1"
+	page := templates.SignIn{Username: form["username"], Remember: remember}
+	user, refused := s.authenticate(ctx, c, form["username"], form["password"])
+	if refused != nil {
+		return s.refuseSignIn(c, a, v, page, refused)
+	}
+	if v.browser, err = s.find(c.Request()); err != nil {
+		return s.retryable(c, a, v, err)
+	}
+	v.user = user
+	v.secret, v.change = s.newSession(user.ID, remember, v.browser)
+	oidc.Audit(ctx, s.log, oidc.EventSignIn, slog.String("client_id", a.Client.ID), slog.String("subject", user.ID),
+		slog.String("session_id", v.change.Session.ID), slog.String("remote", clientAddr(c)))
+	return s.dispatch(c, a, v)
+}
+
+// throttled is a sign-in that was refused by the throttle.
+type throttled struct{ refusal }
+
+// Error returns what refused, for the log.
+func (t *throttled) Error() string { return "sign-in refused: throttled by " + t.by }
+
+// authenticate asks the directory once, if the throttle lets it. That an unknown
+// name takes as long as a wrong password is the directory's part of the bargain;
+// the throttle's is to treat both alike. The error is a *throttled, a *oidc.SignInError, or something that can't tell.
+func (s *Server) authenticate(ctx context.Context, c echo.Context, name, password string) (*oidc.User, error) {
+	if name == "" || password == "" {
+		return nil, &oidc.SignInError{Reason: oidc.ReasonEmptyPassword}
+	}
+	if len(name) > maxName || len(password) > maxPassword {
+		return nil, &oidc.SignInError{Reason: oidc.ReasonWrongPassword, Err: errors.New("longer than any name or password")}
+	}
+	from, _ := c.Get(remoteKey).(remote)
+	try, refused := s.throttle.begin(name, from.client)
+	if refused != nil {
+		return nil, &throttled{*refused}
+	}
+	defer try.settle(outcomeUnknown) // if the directory panics
+	asking, cancel := detached(ctx)
+	defer cancel()
+	user, err := s.Directory.Authenticate(asking, name, password)
+	if err == nil {
+		err = usable(user)
+	}
+	try.settle(outcomeOf(err))
+	if err == nil {
+		return user, nil
+	}
+	return nil, err
+}
+
+// usable refuses a person whose account is not to be used, in case a directory
+// takes the password all the same.
+func usable(u *oidc.User) error {
+	switch u.State {
+	case oidc.StateActive:
+		return nil
+	case oidc.StateExpired:
+		return &oidc.SignInError{Reason: oidc.ReasonAccountExpired}
+	default:
+		return &oidc.SignInError{Reason: oidc.ReasonDisabled}
+	}
+}
+
+// outcomeOf says what a try means to the throttle. Refusals that come with the
+// right password count as failures too but for must_change, which proves it:
+// what the directory counts is not known, and the lower number is safe.
+func outcomeOf(err error) outcome {
+	var refused *oidc.SignInError
+	switch {
+	case err == nil:
+		return outcomeRight
+	case !errors.As(err, &refused):
+		return outcomeUnknown
+	case refused.Reason == oidc.ReasonMustChange:
+		return outcomeRight
+	case refused.Reason == oidc.ReasonEmptyPassword:
+		return outcomeUnknown // the directory was not asked
+	}
+	return outcomeWrong
+}
+
+// problemOf says what a person reads. That a name is unknown, that it is
+// ambiguous and that the password is wrong are one sentence. The others are told
+// apart: a directory says them only to who has the right password, or by a policy
+// of its own that lets anybody know (as slapd's ppolicy_use_lockout does).
+func problemOf(reason oidc.SignInReason) templates.Problem {
+	switch reason {
+	case oidc.ReasonUnknownUser, oidc.ReasonAmbiguous, oidc.ReasonWrongPassword, oidc.ReasonEmptyPassword:
+		return templates.ProblemWrong
+	case oidc.ReasonPasswordExpired:
+		return templates.ProblemExpired
+	case oidc.ReasonMustChange:
+		return templates.ProblemMustChange
+	case oidc.ReasonLocked:
+		return templates.ProblemLocked
+	case oidc.ReasonDisabled:
+		return templates.ProblemDisabled
+	case oidc.ReasonAccountExpired:
+		return templates.ProblemAccountExpired
+	case oidc.ReasonOutsideHours:
+		return templates.ProblemOutsideHours
+	case oidc.ReasonThrottled:
+		return templates.ProblemThrottled
+	}
+	return templates.ProblemUnknown
+}
+
+// refuseSignIn shows the sign-in page once more and writes the audit line. The
+// typed name is in neither log: people type passwords into its field.
+func (s *Server) refuseSignIn(c echo.Context, a *provider.Authorization, v visit, page templates.SignIn, err error) error {
+	reason, status := oidc.SignInReason("unavailable"), http.StatusServiceUnavailable
+	var refused *oidc.SignInError
+	var waiting *throttled
+	attrs := []slog.Attr{slog.String("client_id", a.Client.ID), slog.String("remote", clientAddr(c))}
+	switch {
+	case errors.As(err, &waiting):
+		reason, status = oidc.ReasonThrottled, http.StatusTooManyRequests
+		page.Problem, page.RetryIn = templates.ProblemThrottled, waiting.wait
+		c.Response().Header().Set("Retry-After", seconds(waiting.wait))
+		attrs = append(attrs, slog.String("throttled_by", waiting.by))
+	case errors.As(err, &refused):
+		reason, status, page.Problem = refused.Reason, http.StatusUnprocessableEntity, problemOf(refused.Reason)
+	case errors.Is(err, oidc.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		page.Problem = templates.ProblemUnavailable
+		c.Response().Header().Set("Retry-After", "5")
+	default:
+		return s.retryable(c, a, v, err)
+	}
+	attrs = append(attrs, slog.String("reason", string(reason)))
+	if refused != nil && refused.Err != nil {
+		attrs = append(attrs, slog.String("cause", refused.Err.Error()))
+	} else if reason == "unavailable" {
+		attrs = append(attrs, slog.String("cause", err.Error()))
+	}
+	oidc.Audit(c.Request().Context(), s.log, oidc.EventSignInRefused, attrs...)
+	return s.signInPage(c, a, status, page)
+}

@@ -1,0 +1,342 @@
+package web
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// ThrottleSettings say how many sign-ins may fail. Set AccountFailures below what
+// the directory's own lock-out allows in the same time, and a stranger who guesses
+// here cannot lock anybody out there.
+type ThrottleSettings struct {
+	// AccountFailures a name may have in Window; 0 means 4. Then the directory is
+	// not asked for Window, and each further failure doubles that wait.
+	AccountFailures int
+	// NetworkFailures one IPv4 address or IPv6 /64 may have in Window; 0 means 100.
+	// Each account that signs in from there adds a twentieth of it, so that a
+	// whole office behind one address isn't locked out by its own typing errors.
+	NetworkFailures int
+	Window          time.Duration // 0 means 15 min
+	MaxWait         time.Duration // where the doubling ends; 0 means 1 h
+}
+
+func (s ThrottleSettings) withDefaults() (ThrottleSettings, error) {
+	if s.AccountFailures < 0 || s.NetworkFailures < 0 || s.Window < 0 || s.MaxWait < 0 || s.AccountFailures > 1000 {
+		return s, errors.New("web: throttle: a limit is out of range")
+	}
+	if s.AccountFailures == 0 {
+		s.AccountFailures = 4
+	}
+	if s.NetworkFailures == 0 {
+		s.NetworkFailures = 100
+	}
+	s.Window = orDefault(s.Window, 15*time.Minute)
+	s.MaxWait = max(orDefault(s.MaxWait, time.Hour), s.Window)
+	return s, nil
+}
+
+const (
+	throttleEntries  = 1 << 16 // accounts, and as many networks, that are told apart
+	throttleShared   = 1 << 10 // counters that all others share
+	creditedAccounts = 256     // at most so many accounts add to a network's limit
+	// simultaneousWait is what somebody is told whose try comes while others, which
+	// may still fail, use up the limit.
+	simultaneousWait = 5 * time.Second
+)
+
+// throttle counts failed sign-ins by account and by network, in memory. Names are
+// kept as keyed hashes, and known and unknown ones are treated alike.
+type throttle struct {
+	settings ThrottleSettings
+	key      []byte
+	now      func() time.Time
+
+	mu       sync.Mutex
+	accounts *counters[accountCount]
+	networks *counters[networkCount]
+}
+
+type countKey [16]byte
+
+func newThrottle(s ThrottleSettings, key []byte, now func() time.Time) (*throttle, error) {
+	s, err := s.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return &throttle{
+		settings: s, key: key, now: now,
+		accounts: newCounters(throttleEntries, throttleShared, s.Window, func(a *accountCount, now time.Time) bool { return a.over(s, now) }),
+		networks: newCounters(throttleEntries, throttleShared, s.Window, func(n *networkCount, now time.Time) bool { return n.over(s, now) }),
+	}, nil
+}
+
+// outcome is how a try ended.
+type outcome int
+
+const (
+	outcomeUnknown outcome = iota // the directory could not say: counts for nothing
+	outcomeWrong
+	outcomeRight
+)
+
+// try is one sign-in that was let through and counts as a failure until settled.
+type try struct {
+	t       *throttle
+	key     countKey
+	account *accountCount
+	network *networkCount
+	settled bool
+}
+
+// refusal says that a sign-in must not be tried.
+type refusal struct {
+	by   string // account or network
+	wait time.Duration
+}
+
+// begin counts a try before the directory is asked, so that fifty at once are no
+// more than the limit. The caller must settle it.
+func (t *throttle) begin(name string, remote netip.Addr) (*try, *refusal) {
+	key := t.hash("account", foldName(name))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	account := t.accounts.get(key, now)
+	network := t.networks.get(t.hash("network", networkOf(remote)), now)
+	if wait := network.wait(t.settings, now); wait > 0 {
+		return nil, &refusal{by: "network", wait: wait}
+	}
+	if wait := account.wait(t.settings, now); wait > 0 {
+		return nil, &refusal{by: "account", wait: wait}
+	}
+	account.open++
+	network.open++
+	return &try{t: t, key: key, account: account, network: network}, nil
+}
+
+// settle says how the try ended. Only the first call counts.
+func (y *try) settle(o outcome) {
+	y.t.mu.Lock()
+	defer y.t.mu.Unlock()
+	if y.settled {
+		return
+	}
+	y.settled = true
+	y.account.open--
+	y.network.open--
+	now := y.t.now()
+	switch o {
+	case outcomeWrong:
+		y.account.fail(y.t.settings, now)
+		y.network.fail(y.t.settings, now)
+	case outcomeRight:
+		y.account.failures, y.account.lastWait = nil, 0
+		y.network.credit(y.t.settings, y.key, now)
+	case outcomeUnknown:
+	}
+	y.t.accounts.release(y.key, now)
+}
+
+func (t *throttle) hash(kind, value string) (k countKey) {
+	mac := hmac.New(sha256.New, t.key)
+	mac.Write([]byte(kind + "\x00" + value))
+	copy(k[:], mac.Sum(nil))
+	return k
+}
+
+// networkOf returns what counts as one network: an IPv4 address, or the /64 that
+// an IPv6 host can choose its addresses from.
+func networkOf(a netip.Addr) string {
+	bits := 64
+	if a = a.Unmap().WithZone(""); a.Is4() {
+		bits = 32
+	}
+	p, err := a.Prefix(bits)
+	if err != nil { // no address, as on a Unix socket
+		return ""
+	}
+	return p.String()
+}
+
+// foldName brings the spellings that a directory may take for one name to one
+// form (RFC 4518, section 2): compatibility forms, case, accents, invisible
+// characters and blanks make no difference. Otherwise each spelling would have
+// tries of its own at the same account.
+func foldName(name string) string {
+	var b strings.Builder
+	for _, r := range norm.NFKD.String(strings.ToLower(strings.ToUpper(name))) {
+		if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf, unicode.Cc) || unicode.IsSpace(r) {
+			continue
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}
+
+// accountCount is the failures of one name.
+type accountCount struct {
+	failures []time.Time   // within the window, oldest first
+	open     int           // tries that are not settled
+	lastWait time.Duration // 0 until the limit was reached for the first time
+	until    time.Time     // end of that wait
+}
+
+// wait returns how long the next try has to wait, 0 for not at all.
+func (a *accountCount) wait(s ThrottleSettings, now time.Time) time.Duration {
+	if a.lastWait > 0 && now.Sub(a.until) > s.MaxWait {
+		a.failures, a.lastWait = nil, 0 // quiet for long enough
+	}
+	a.failures = slices.DeleteFunc(a.failures, func(t time.Time) bool { return now.Sub(t) > s.Window })
+	switch {
+	case a.lastWait > 0 && now.Before(a.until):
+		return a.until.Sub(now)
+	case a.lastWait > 0 && a.open > 0: // one try after each wait
+		return simultaneousWait
+	case len(a.failures)+a.open >= s.AccountFailures:
+		return simultaneousWait
+	}
+	return 0
+}
+
+func (a *accountCount) fail(s ThrottleSettings, now time.Time) {
+	a.failures = append(a.failures, now)
+	switch {
+	case a.lastWait > 0:
+		a.lastWait = min(2*a.lastWait, s.MaxWait)
+	case len(a.failures) >= s.AccountFailures:
+		a.lastWait = s.Window
+	default:
+		return
+	}
+	a.until = now.Add(a.lastWait)
+}
+
+// over reports whether nothing is lost by forgetting a.
+func (a *accountCount) over(s ThrottleSettings, now time.Time) bool {
+	if a.open > 0 || a.lastWait > 0 && now.Sub(a.until) <= s.MaxWait {
+		return false
+	}
+	return len(a.failures) == 0 || now.Sub(a.failures[len(a.failures)-1]) > s.Window
+}
+
+// networkSlots is into how many parts a network's window is divided: it moves on
+// by one part at a time.
+const networkSlots = 15
+
+// networkCount is the failures of one network.
+type networkCount struct {
+	slots    [networkSlots + 1]int32
+	slot     int64                  // number of the latest part of the window
+	open     int                    // tries that are not settled
+	accounts map[countKey]time.Time // that signed in from here, and when
+}
+
+// advance forgets the parts that have left the window.
+func (n *networkCount) advance(s ThrottleSettings, now time.Time) {
+	slot := now.UnixNano() / max(1, int64(s.Window/networkSlots))
+	for i := max(n.slot+1, slot-networkSlots); i <= slot; i++ {
+		n.slots[i%int64(len(n.slots))] = 0
+	}
+	n.slot = max(n.slot, slot)
+	for key, at := range n.accounts {
+		if now.Sub(at) > s.Window {
+			delete(n.accounts, key)
+		}
+	}
+}
+
+func (n *networkCount) failures() int {
+	sum := 0
+	for _, f := range n.slots {
+		sum += int(f)
+	}
+	return sum
+}
+
+func (n *networkCount) wait(s ThrottleSettings, now time.Time) time.Duration {
+	n.advance(s, now)
+	limit := s.NetworkFailures + len(n.accounts)*max(1, s.NetworkFailures/20)
+	switch failures := n.failures(); {
+	case failures >= limit:
+		return s.Window / networkSlots
+	case failures+n.open >= limit:
+		return simultaneousWait
+	}
+	return 0
+}
+
+func (n *networkCount) fail(s ThrottleSettings, now time.Time) {
+	n.advance(s, now)
+	n.slots[n.slot%int64(len(n.slots))]++
+}
+
+// credit lets each account that signs in add to the limit once: a guesser who has
+// one account of their own gains next to nothing by using it over and over.
+func (n *networkCount) credit(s ThrottleSettings, account countKey, now time.Time) {
+	n.advance(s, now)
+	if n.accounts == nil {
+		n.accounts = make(map[countKey]time.Time)
+	}
+	if _, known := n.accounts[account]; known || len(n.accounts) < creditedAccounts {
+		n.accounts[account] = now
+	}
+}
+
+func (n *networkCount) over(s ThrottleSettings, now time.Time) bool {
+	n.advance(s, now)
+	return n.open == 0 && len(n.accounts) == 0 && n.failures() == 0
+}
+
+// counters holds a bounded number of counts. A count is forgotten only when it
+// has run out: if all are in use, newcomers share a fixed set of counts instead
+// of pushing others out, or a flood of invented names would make the throttle
+// forget the account that is really being guessed at.
+type counters[T any] struct {
+	entries map[countKey]*T
+	max     int
+	shared  []T
+	window  time.Duration
+	over    func(*T, time.Time) bool
+	swept   time.Time
+}
+
+func newCounters[T any](most, shared int, window time.Duration, over func(*T, time.Time) bool) *counters[T] {
+	return &counters[T]{entries: make(map[countKey]*T), max: most, shared: make([]T, shared), window: window, over: over}
+}
+
+// release forgets a count that has run out, which most have after a good sign-in.
+func (c *counters[T]) release(k countKey, now time.Time) {
+	if e, ok := c.entries[k]; ok && c.over(e, now) {
+		delete(c.entries, k)
+	}
+}
+
+func (c *counters[T]) get(k countKey, now time.Time) *T {
+	if e, ok := c.entries[k]; ok {
+		return e
+	}
+	full := len(c.entries) >= c.max
+	if age := now.Sub(c.swept); age > c.window || full && age > c.window/networkSlots {
+		for key, e := range c.entries {
+			if c.over(e, now) {
+				delete(c.entries, key)
+			}
+		}
+		c.swept = now
+	}
+	if len(c.entries) >= c.max {
+		return &c.shared[(int(k[0])|int(k[1])<<8)%len(c.shared)]
+	}
+	e := new(T)
+	c.entries[k] = e
+	return e
+}
