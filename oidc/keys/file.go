@@ -29,7 +29,6 @@ import (
 const (
 	secretFile  = "server.secret"
 	secretBytes = 32
-	lockFile    = ".lock"
 	tempPrefix  = ".tmp-"
 	maxFile     = 64 << 10
 )
@@ -123,11 +122,11 @@ func readFolderOnce(dir string) (*folder, error) {
 	return f, nil
 }
 
-// ignored reports whether an entry is the lock, a file that is being written, or
-// what a file system puts at its root.
+// ignored reports whether an entry is a file that is being written, or what a
+// file system puts at its root.
 func ignored(entry fs.DirEntry) bool {
 	name := entry.Name()
-	return name == lockFile || strings.HasPrefix(name, tempPrefix) || name == "lost+found" && entry.IsDir()
+	return strings.HasPrefix(name, tempPrefix) || name == "lost+found" && entry.IsDir()
 }
 
 // doubles finds keys that are there twice: under one kid, a token could be

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -149,6 +150,28 @@ func TestALostSecretIsNotReplacedSilently(t *testing.T) {
 	var problems oidc.Problems
 	if !errors.As(err, &problems) || len(problems) != 1 || !strings.Contains(problems[0].Hint, "backup") {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestWhatRootWritesBelongsToTheOwnerOfTheFolder(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can write for others")
+	}
+	ring, dir, _ := open(t)
+	if err := os.Chown(dir, 4711, 4712); err != nil {
+		t.Fatal(err)
+	}
+	made, err := ring.Create(keys.ES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(filepath.Join(dir, made.Kid+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); !ok || owner.Uid != 4711 || owner.Gid != 4712 || info.Mode().Perm() != 0o600 {
+		t.Errorf("owner %+v, mode %v", owner, info.Mode())
 	}
 }
 

@@ -15,9 +15,10 @@ import (
 )
 
 // withLock runs work while no other process changes the folder. Readers need no
-// lock: every change is one rename.
+// lock: every change is one rename. The lock is on the folder itself, so that it
+// leaves no file behind.
 func withLock(dir string, work func() error) (err error) {
-	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	lock, err := os.Open(dir) //nolint:gosec // the operator's own keys_dir
 	if err != nil {
 		return fmt.Errorf("lock the keys folder: %w", err)
 	}
@@ -69,13 +70,30 @@ func writeFile(dir, name string, data []byte) (err error) {
 		}
 	}()
 	_, err = file.Write(data)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+	if err = errors.Join(err, handOver(dir, file), file.Sync(), file.Close()); err != nil {
 		return err
 	}
 	if err = os.Rename(file.Name(), filepath.Join(dir, name)); err != nil {
 		return err
 	}
 	return syncFolder(dir)
+}
+
+// handOver gives a file that root writes to the owner of the folder: with rights
+// for root alone, the server could not read it at its next start.
+func handOver(dir string, file *os.File) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || owner.Uid == 0 {
+		return nil
+	}
+	return file.Chown(int(owner.Uid), int(owner.Gid))
 }
 
 func sweep(dir string) {
