@@ -1,0 +1,14 @@
+// Package clients owns the client files: one YAML file a client in one folder,
+// read into oidc.Client, watched for changes, and edited for the command line.
+// It also owns client secrets: making them, the forms their hashes may have,
+// and comparing.
+//
+// It leaves to others what a client may do with a request (oidc/provider), what
+// its scope maps mean for a person (oidc/claims), and when to look for changes
+// (the server calls Set.Reload).
+//
+// Always true: a client that a Set hands out has passed every check of Parse,
+// and so has every file that this package writes. A Set changes as a whole or
+// not at all: while one file is bad, every client stays as it was. Client files
+// hold the hash of a secret, never a secret.
+package clients

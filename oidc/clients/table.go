@@ -1,0 +1,250 @@
+package clients
+
+import (
+	"time"
+
+	"gatehouse/oidc"
+)
+
+// Key describes one key of a client file, for help, completion and the
+// reference document.
+type Key struct {
+	Name    string   // dotted, as in lifespans.access
+	Type    string   // of the value, in words
+	Default string   // in words, "" where leaving it out means nothing
+	Values  []string // the allowed values, if they are few
+	Doc     string
+}
+
+// Keys returns every key of a client file, in the order of the reference.
+func Keys() []Key {
+	keys := make([]Key, len(fields))
+	for i, f := range fields {
+		keys[i] = Key{Name: f.key, Type: string(f.kind), Default: f.def, Values: f.values, Doc: f.doc}
+	}
+	return keys
+}
+
+// field is one row of the table that parsing, editing and the reference document
+// are all made from.
+type field struct {
+	key    string
+	kind   kind
+	def    string
+	values []string // allowed values of a text, or of each entry of a list
+	doc    string
+	sample string // for hints
+	// check judges one text or one entry of a list.
+	check func(text string) (message, hint string)
+	// least and most bound a duration or a number.
+	least, most int64
+	set         func(d *draft, v value)
+}
+
+func (f *field) example() string {
+	switch {
+	case f.sample != "":
+		return f.sample
+	case len(f.values) > 0:
+		return oneOf(f.values)
+	case f.kind == kindNumber:
+		return "a whole number"
+	}
+	return "a " + string(f.kind)
+}
+
+// The values that have no type in oidc.
+const (
+	authBasic = "client_secret_basic"
+	authPost  = "client_secret_post"
+	authNone  = "none"
+
+	grantCode    = "authorization_code"
+	grantRefresh = "refresh_token"
+	grantClient  = "client_credentials"
+
+	subjectPublic    = "public"
+	subjectPairwise  = "pairwise"
+	subjectAttribute = "attribute"
+)
+
+var fields = []field{
+	{
+		key: "client_id", kind: kindText, sample: "an id such as nextcloud", check: idFault,
+		doc: "The id that the application sends. 1 to 128 characters of A–Z a–z 0–9 . _ ~ -, the first a letter or digit. The file is named after it: CLIENT_ID.yaml. Required.",
+		set: func(d *draft, v value) { d.client.ID = v.text },
+	},
+	{
+		key: "client_name", kind: kindText, def: "the client_id", sample: "a name such as Nextcloud", check: labelFault,
+		doc: "What people read on the sign-in and consent pages.",
+		set: func(d *draft, v value) { d.client.Name = v.text },
+	},
+	{
+		key: "client_secret_hash", kind: kindText, sample: "sha256: and 64 hex digits", check: hashFault,
+		doc: "The hash of the client's secret, never the secret: `sha256:` and 64 hex digits for a secret that Gatehouse made; bcrypt, PBKDF2 or Argon2id in crypt form for one brought from elsewhere. Required unless token_endpoint_auth_method is none.",
+		set: func(d *draft, v value) { d.client.SecretHash = v.text },
+	},
+	{
+		key: "redirect_uris", kind: kindList, sample: "a list such as [https://app.example.org/callback]",
+		doc: "Where a browser may be sent with a code; compared character by character. https; http to localhost or a loopback address only; for public clients also a scheme of the app's own with a dot in it. No fragment, user or wildcard. Required unless client_credentials is the only grant type.",
+		set: func(d *draft, v value) { d.redirects = v.items; d.client.RedirectURIs = texts(v.items) },
+	},
+	{
+		key: "post_logout_redirect_uris", kind: kindList, sample: "a list such as [https://app.example.org/]",
+		doc: "Where a browser may be sent after signing out. The same rules as for redirect_uris.",
+		set: func(d *draft, v value) { d.logouts = v.items; d.client.PostLogoutRedirectURIs = texts(v.items) },
+	},
+	{
+		key: "grant_types", kind: kindList, def: "[authorization_code]", values: []string{grantCode, grantRefresh, grantClient},
+		doc: "How the client may get tokens. With refresh_token it gets a refresh token when it asks for the scope offline_access.",
+		set: func(d *draft, v value) { d.client.GrantTypes = texts(v.items) },
+	},
+	{
+		key: "response_types", kind: kindList, def: "[code]", values: []string{"code"},
+		doc: "What the client may ask the authorization endpoint for.",
+		set: func(d *draft, v value) { d.client.ResponseTypes = texts(v.items) },
+	},
+	{
+		key: "token_endpoint_auth_method", kind: kindText, def: authBasic, values: []string{authBasic, authPost, authNone},
+		doc: "How the client proves who it is; one registered for basic or post may use either. none makes it a public client: an app in a browser or on a device, which can't keep a secret.",
+		set: func(d *draft, v value) { d.client.TokenEndpointAuthMethod = v.text },
+	},
+	{
+		key: "audience", kind: kindList, sample: "a list such as [https://api.example.org]", check: audienceFault,
+		doc: "Resource identifiers or client ids that the client's access tokens may be for.",
+		set: func(d *draft, v value) { d.client.Audience = texts(v.items) },
+	},
+	{
+		key: "client_uri", kind: kindText, sample: "an https address", check: pageFault,
+		doc: "The application's own page.",
+		set: func(d *draft, v value) { d.client.ClientURI = v.text },
+	},
+	{
+		key: "logo_uri", kind: kindText, sample: "an https address", check: pageFault,
+		doc: "A picture shown on the sign-in and consent pages.",
+		set: func(d *draft, v value) { d.client.LogoURI = v.text },
+	},
+	{
+		key: "policy_uri", kind: kindText, sample: "an https address", check: pageFault,
+		doc: "The application's privacy policy, linked on the sign-in and consent pages.",
+		set: func(d *draft, v value) { d.client.PolicyURI = v.text },
+	},
+	{
+		key: "tos_uri", kind: kindText, sample: "an https address", check: pageFault,
+		doc: "The application's terms of service, linked on the sign-in and consent pages.",
+		set: func(d *draft, v value) { d.client.TosURI = v.text },
+	},
+	{
+		key: "contacts", kind: kindList, sample: "a list such as [admin@example.org]", check: labelFault,
+		doc: "Whom to ask about the application, mostly mail addresses.",
+		set: func(d *draft, v value) { d.client.Contacts = texts(v.items) },
+	},
+	{
+		key: "software_id", kind: kindText, sample: "an id", check: labelFault,
+		doc: "An id of the software, the same for all its installations.",
+		set: func(d *draft, v value) { d.client.SoftwareID = v.text },
+	},
+	{
+		key: "software_version", kind: kindText, sample: "a version", check: labelFault,
+		doc: "The version of the software.",
+		set: func(d *draft, v value) { d.client.SoftwareVersion = v.text },
+	},
+	{
+		key: "consent", kind: kindText, def: string(oidc.ConsentRemembered),
+		values: []string{string(oidc.ConsentExplicit), string(oidc.ConsentRemembered), string(oidc.ConsentNone)},
+		doc:    "When people are asked before the application gets their data: explicit, every time; remembered, once and again when it asks for more; none, never, for applications of the organisation itself.",
+		set:    func(d *draft, v value) { d.client.Consent = oidc.Consent(v.text) },
+	},
+	{
+		key: "require_pkce", kind: kindFlag, def: "true",
+		doc: "Whether the application must use PKCE with S256. Without it, a code that leaks can be used by whoever finds it; public clients can't go without.",
+		set: func(d *draft, v value) { d.client.RequirePKCE = v.flag },
+	},
+	{
+		key: "on_missing_scope", kind: kindText, def: string(oidc.MissingRefuse),
+		values: []string{string(oidc.MissingRefuse), string(oidc.MissingNarrow)},
+		doc:    "What happens when the application asks for a scope that the person doesn't have: refuse the sign-in, or narrow and go on with the others, for applications that always ask for too much.",
+		set:    func(d *draft, v value) { d.client.OnMissingScope = oidc.OnMissingScope(v.text) },
+	},
+	{
+		key: "allowed_groups", kind: kindList, sample: "a list such as [\"cn=staff,ou=groups,dc=example,dc=org\"]",
+		doc: "Distinguished names of groups. If there are any, only members of one of them may use the application.",
+		set: (*draft).setAllowedGroups,
+	},
+	{
+		key: "scopes.everyone", kind: kindList, sample: "a list such as [openid]", check: scopeFault,
+		doc: "Scopes for whoever can sign in.",
+		set: func(d *draft, v value) { d.client.Scopes.Everyone = texts(v.items) },
+	},
+	{
+		key: "scopes.groups", kind: kindMaps,
+		doc: "Scopes for the members of a group: the group's distinguished name and a list of scopes. Several groups add up. An application that always asks for a scope which one group alone has is for that group alone.",
+		set: (*draft).setScopeGroups,
+	},
+	{
+		key: "groups_claim.format", kind: kindText, def: "name", values: []string{"name", "dn", "id", "display_name"},
+		doc: "How groups look in the groups and roles claims.",
+		set: func(d *draft, v value) { d.client.GroupsClaim.Format = v.text },
+	},
+	{
+		key: "groups_claim.match", kind: kindText, def: "all groups", sample: "a regular expression such as ^cloud-", check: patternFault,
+		doc: "A regular expression (RE2) that a group's value must match to be in the claims.",
+		set: func(d *draft, v value) { d.client.GroupsClaim.Match = v.text },
+	},
+	{
+		key: "groups_claim.max", kind: kindNumber, def: "200", least: 1, most: 5000,
+		doc: "The most groups that are put into a claim.",
+		set: func(d *draft, v value) { d.client.GroupsClaim.Max = v.number },
+	},
+	{
+		key: "claims_in_id_token", kind: kindFlag, def: "false",
+		doc: "Whether the claims of the granted scopes are in the ID token, too, for applications that never ask userinfo.",
+		set: func(d *draft, v value) { d.client.ClaimsInIDToken = v.flag },
+	},
+	{
+		key: "subject_type", kind: kindText, def: subjectPublic, values: []string{subjectPublic, subjectPairwise, subjectAttribute},
+		doc: "What sub is: public, the directory's stable id of the person; pairwise, an id that only applications on the same host share; attribute, the value of subject_attribute, which a rename may change.",
+		set: func(d *draft, v value) { d.client.SubjectType = v.text },
+	},
+	{
+		key: "subject_attribute", kind: kindText, sample: "an attribute such as uid", check: attributeFault,
+		doc: "The directory attribute that sub is taken from where subject_type is attribute.",
+		set: func(d *draft, v value) { d.client.SubjectAttribute = v.text },
+	},
+	{
+		key: "id_token_signed_response_alg", kind: kindText, def: "ES256", values: []string{"ES256", "RS256"},
+		doc: "How ID tokens are signed. RS256 for applications that know nothing newer.",
+		set: func(d *draft, v value) { d.client.IDTokenSignedResponseAlg = v.text },
+	},
+	{
+		key: "lifespans.code", kind: kindDuration, def: "the server's", least: int64(time.Second), most: int64(10 * time.Minute),
+		doc: "How long an authorization code can be used.",
+		set: func(d *draft, v value) { d.client.Lifespans.Code = v.span },
+	},
+	{
+		key: "lifespans.access", kind: kindDuration, def: "the server's", least: int64(time.Second), most: int64(7 * 24 * time.Hour),
+		doc: "How long an access token lives.",
+		set: func(d *draft, v value) { d.client.Lifespans.Access = v.span },
+	},
+	{
+		key: "lifespans.id", kind: kindDuration, def: "the server's", least: int64(time.Second), most: int64(7 * 24 * time.Hour),
+		doc: "How long an ID token is valid.",
+		set: func(d *draft, v value) { d.client.Lifespans.ID = v.span },
+	},
+	{
+		key: "lifespans.refresh", kind: kindDuration, def: "the server's", least: int64(time.Second), most: int64(2 * 365 * 24 * time.Hour),
+		doc: "How long a refresh token lives while it is not used; every use gives a new one.",
+		set: func(d *draft, v value) { d.client.Lifespans.Refresh = v.span },
+	},
+}
+
+func texts(items []item) []string {
+	if len(items) == 0 {
+		return nil
+	}
+	t := make([]string, len(items))
+	for i, it := range items {
+		t[i] = it.text
+	}
+	return t
+}
