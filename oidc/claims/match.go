@@ -99,7 +99,7 @@ const (
 
 var dnClass = func() (class [256]byte) {
 	for i := range class {
-		c := byte(i) //nolint:gosec // i runs from 0 to 255
+		c := byte(i)
 		switch {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '.', c == '_':
 			class[i] = dnAnywhere

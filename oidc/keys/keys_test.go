@@ -207,7 +207,7 @@ func TestEveryProblemOfAFolderIsToldAtOnce(t *testing.T) {
 	t.Parallel()
 	ring, dir, now := open(t)
 	first := ring.List()[0].Kid
-	good, err := os.ReadFile(filepath.Join(dir, first+".json")) //nolint:gosec // a folder of the test
+	good, err := os.ReadFile(filepath.Join(dir, first+".json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +269,7 @@ func TestEveryProblemOfAFolderIsToldAtOnce(t *testing.T) {
 		want[name] = file.want
 		write(t, dir, name, file.text, file.mode)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // too open, on purpose
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	want["keys"] = "others may look"
@@ -350,7 +350,7 @@ func privateTexts(t *testing.T, dir string) (secrets []string) {
 		t.Fatal(err)
 	}
 	for _, name := range files {
-		data, err := os.ReadFile(name) //nolint:gosec // a folder of the test
+		data, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -366,7 +366,7 @@ func privateTexts(t *testing.T, dir string) (secrets []string) {
 			}
 		}
 	}
-	secret, err := os.ReadFile(filepath.Join(dir, "server.secret")) //nolint:gosec // a folder of the test
+	secret, err := os.ReadFile(filepath.Join(dir, "server.secret"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -406,7 +406,7 @@ func TestProblemsQuoteNothingFromAKeyFile(t *testing.T) {
 	secrets := privateTexts(t, dir)
 	for i, info := range ring.List() {
 		path := filepath.Join(dir, info.Kid+".json")
-		data, err := os.ReadFile(path) //nolint:gosec // a folder of the test
+		data, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}

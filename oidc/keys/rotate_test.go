@@ -221,7 +221,7 @@ func TestProcessesThatStartTogetherAgree(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range answers {
 		wg.Go(func() {
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestProcessesThatStartTogetherAgree$") //nolint:gosec // this program itself
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestProcessesThatStartTogetherAgree$")
 			cmd.Env = append(os.Environ(), "GATEHOUSE_TEST_KEYS_DIR="+dir)
 			out, err := cmd.CombinedOutput()
 			if err != nil {

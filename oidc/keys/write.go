@@ -18,14 +18,14 @@ import (
 // lock: every change is one rename. The lock is on the folder itself, so that it
 // leaves no file behind.
 func withLock(dir string, work func() error) (err error) {
-	lock, err := os.Open(dir) //nolint:gosec // the operator's own keys_dir
+	lock, err := os.Open(dir)
 	if err != nil {
 		return fmt.Errorf("lock the keys folder: %w", err)
 	}
 	// Closing gives the lock up, and so does the end of the process.
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	for {
-		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX) //nolint:gosec // a descriptor fits an int
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)
 		if !errors.Is(err, syscall.EINTR) {
 			break
 		}
@@ -42,7 +42,7 @@ func writeKey(dir string, k *key) error {
 	if err != nil {
 		return fmt.Errorf("write key %s: it can't be put into JSON", k.kid)
 	}
-	data, err := json.MarshalIndent(keyFile{Kid: k.kid, Alg: k.alg, CreatedAt: k.createdAt, ActiveFrom: k.activeFrom, PrivateKey: jwk}, "", "  ")
+	data, err := json.MarshalIndent(keyFile{Kid: k.kid, Alg: k.alg, CreatedAt: k.createdAt, ActiveFrom: k.activeFrom, PrivateKey: jwk}, "", "  ") //nolint:gosec // the one place where it belongs
 	if err != nil {
 		return fmt.Errorf("write key %s: it can't be put into JSON", k.kid)
 	}
@@ -117,7 +117,7 @@ func removeFile(dir, name string) error {
 }
 
 func syncFolder(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the operator's own keys_dir
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
