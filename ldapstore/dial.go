@@ -1,0 +1,198 @@
+package ldapstore
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// conn is one connection, used by one request at a time.
+type conn struct {
+	raw   net.Conn
+	guard *guard
+	ldap  *ldap.Conn
+	born  time.Time
+	used  time.Time // when the last exchange ended
+	// broken means never to be used again: after a timeout or garbage, go-ldap
+	// itself still takes the connection for a good one.
+	broken bool
+}
+
+// do runs one exchange. When the context ends the connection is closed beneath
+// go-ldap, which is the one thing that wakes it up wherever it waits.
+func (c *conn) do(ctx context.Context, exchange func(*ldap.Conn) error) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = c.raw.Close() })
+	c.guard.reset()
+	err := exchange(c.ldap)
+	ended := !stop()
+	if _, answered := resultCode(err); ended || err != nil && !answered {
+		c.broken = true
+	}
+	if ended && err != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// bind runs one simple bind and asks to hear of the password policy.
+func (c *conn) bind(ctx context.Context, dn, password string) ([]ldap.Control, error) {
+	var result *ldap.SimpleBindResult
+	err := c.do(ctx, func(l *ldap.Conn) (err error) {
+		result, err = l.SimpleBind(ldap.NewSimpleBindRequest(dn, password, []ldap.Control{ldap.NewControlBeheraPasswordPolicy()}))
+		return err
+	})
+	if result == nil {
+		return nil, err
+	}
+	return result.Controls, err
+}
+
+// alive reports whether the connection may still be used.
+func (c *conn) alive() bool { return !c.broken && !c.ldap.IsClosing() }
+
+// close ends the connection. The raw one goes first, so that nothing waits for
+// a server that no longer reads.
+func (c *conn) close() {
+	_ = c.raw.Close()
+	_ = c.ldap.Close()
+}
+
+// resultCode returns the code that the server itself answered with. go-ldap's
+// own codes begin at 200 and mean that there was no answer.
+func resultCode(err error) (uint16, bool) {
+	var e *ldap.Error
+	if errors.As(err, &e) && e.ResultCode < ldap.ErrorNetwork {
+		return e.ResultCode, true
+	}
+	return 0, false
+}
+
+// dialer makes connections.
+type dialer struct {
+	net   net.Dialer
+	roots *x509.CertPool
+	now   func() time.Time
+}
+
+// dial connects and encrypts. Nobody is signed in on the connection yet.
+func (d *dialer) dial(ctx context.Context, e endpoint) (*conn, error) {
+	raw, err := d.net.DialContext(ctx, "tcp", e.address)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %s: %w", e.url, err)
+	}
+	stream := raw
+	if e.encrypted() {
+		stream, err = d.encrypt(ctx, e, raw)
+		if err != nil {
+			_ = raw.Close()
+			return nil, fmt.Errorf("connecting to %s: %w", e.url, err)
+		}
+	}
+	g := newGuard(stream, raw)
+	now := d.now()
+	c := &conn{raw: raw, guard: g, ldap: ldap.NewConn(g, e.encrypted()), born: now, used: now}
+	c.ldap.Start()
+	return c, nil
+}
+
+func (d *dialer) encrypt(ctx context.Context, e endpoint, raw net.Conn) (net.Conn, error) {
+	if e.startTLS {
+		stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
+		err := startTLS(raw)
+		if !stop() {
+			return nil, context.Cause(ctx)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("StartTLS: %w", err)
+		}
+	}
+	secure := tls.Client(raw, &tls.Config{RootCAs: d.roots, ServerName: e.host, MinVersion: tls.VersionTLS12})
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, explainTLS(err)
+	}
+	return secure, nil
+}
+
+// startTLS asks the server to begin TLS on this connection (RFC 4511, section
+// 4.14). It is done by hand because go-ldap reads ahead: bytes slipped in before
+// the handshake would be dropped unseen instead of failing it.
+func startTLS(raw net.Conn) error {
+	name := appendTLV(nil, tagRequestName, []byte("1.3.6.1.4.1.1466.20037"))
+	message := appendTLV(nil, tagInteger, []byte{1})
+	message = appendTLV(message, tagExtendedRequest, name)
+	if _, err := raw.Write(appendTLV(nil, tagSequence, message)); err != nil {
+		return err
+	}
+	answer, err := readMessage(raw, 64<<10)
+	if err != nil {
+		return err
+	}
+	return startTLSAnswer(answer)
+}
+
+// startTLSAnswer reads the content of the server's answer: nil means that the
+// handshake may begin.
+func startTLSAnswer(message []byte) error {
+	tag, id, rest, err := takeTLV(message)
+	if err != nil {
+		return err
+	}
+	if tag != tagInteger || len(id) != 1 || id[0] != 1 {
+		return fmt.Errorf("%w: the answer is not to our request", errBadMessage)
+	}
+	tag, response, _, err := takeTLV(rest)
+	if err != nil {
+		return err
+	}
+	if tag != tagExtendedResponse {
+		return fmt.Errorf("%w: the answer is of another sort", errBadMessage)
+	}
+	tag, code, rest, err := takeTLV(response)
+	if err != nil {
+		return err
+	}
+	if tag != tagEnumerated || len(code) != 1 {
+		return fmt.Errorf("%w: the answer has no result code", errBadMessage)
+	}
+	if code[0] == ldap.LDAPResultSuccess {
+		return nil
+	}
+	_, _, rest, err = takeTLV(rest) // matchedDN
+	if err != nil {
+		return err
+	}
+	tag, text, _, err := takeTLV(rest)
+	if err != nil || tag != tagOctetString {
+		return fmt.Errorf("%w: the answer has no message", errBadMessage)
+	}
+	return fmt.Errorf("the server refuses: result code %d: %q", code[0], text)
+}
+
+// explainTLS says what an operator can do about a failed handshake.
+func explainTLS(err error) error {
+	var unknown x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var expired x509.CertificateInvalidError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &unknown):
+		return fmt.Errorf("TLS: the certificate is signed by an authority that is not trusted; name it in directory.ca_file: %w", err)
+	case errors.As(err, &name):
+		return fmt.Errorf("TLS: the certificate is for another host; use a name that it holds in directory.url: %w", err)
+	case errors.As(err, &expired):
+		return fmt.Errorf("TLS: the certificate cannot be used: %w", err)
+	case errors.As(err, &record):
+		return fmt.Errorf("TLS: the port does not speak TLS; use the port for ldaps, or ldap:// with start_tls: %w", err)
+	default:
+		return fmt.Errorf("TLS: %w", err)
+	}
+}

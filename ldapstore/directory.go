@@ -1,0 +1,253 @@
+package ldapstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"gatehouse/oidc"
+)
+
+// Directory reads people from LDAP. It is safe for use by many goroutines.
+type Directory struct {
+	options Options
+	servers []*server
+	log     *slog.Logger
+	now     func() time.Time
+	table   atomic.Pointer[table]
+	pace    pace
+
+	ctx  context.Context // ends with Close; holds the watchers of lost servers
+	end  context.CancelFunc
+	mu   sync.Mutex // guards wg.Add against Close
+	wg   sync.WaitGroup
+	done bool
+}
+
+var _ oidc.Directory = (*Directory)(nil)
+
+// New checks the options and returns a Directory. It connects to nothing yet. An
+// error is an oidc.Problems.
+func New(o Options) (*Directory, error) {
+	endpoints, roots, err := o.settle()
+	if err != nil {
+		return nil, err
+	}
+	d := &Directory{options: o, log: o.Log, now: o.Now}
+	d.ctx, d.end = context.WithCancel(context.Background())
+	account := &serviceAccount{dn: o.BindDN, read: o.BindPassword, now: o.Now}
+	dialer := &dialer{net: net.Dialer{KeepAlive: 15 * time.Second}, roots: roots, now: o.Now}
+	for _, e := range endpoints {
+		d.servers = append(d.servers, &server{
+			endpoint: e,
+			reads: newPool(o.PoolSize, readTrust, o.Now, func(ctx context.Context) (*conn, error) {
+				c, err := dialer.dial(ctx, e)
+				if err != nil {
+					return nil, err
+				}
+				if err := account.bind(ctx, c); err != nil {
+					c.close()
+					return nil, err
+				}
+				return c, nil
+			}),
+			binds: newPool(o.PoolSize, bindTrust, o.Now, func(ctx context.Context) (*conn, error) {
+				return dialer.dial(ctx, e)
+			}),
+		})
+	}
+	if k, ok := kindNamed(o.Kind); ok {
+		d.table.Store(newTable(k, &d.options))
+	}
+	return d, nil
+}
+
+// Close ends all connections. Calls under way end by themselves.
+func (d *Directory) Close() {
+	d.mu.Lock()
+	d.done = true
+	d.mu.Unlock()
+	d.end()
+	d.wg.Wait()
+	for _, s := range d.servers {
+		s.reads.close()
+		s.binds.close()
+	}
+}
+
+// User returns the person with this stable id.
+func (d *Directory) User(ctx context.Context, id string) (*oidc.User, error) {
+	ctx, cancel := d.bounded(ctx)
+	defer cancel()
+	t, err := d.tableInForce(ctx)
+	if err != nil {
+		return nil, err
+	}
+	value, ok := t.encodeID(id)
+	if !ok {
+		return nil, fmt.Errorf("%w: no entry can have this id", oidc.ErrNotFound)
+	}
+	people, _, err := d.people(ctx, t, equal(t.IDAttribute, value))
+	if err != nil {
+		return nil, err
+	}
+	switch len(people) {
+	case 0:
+		return nil, fmt.Errorf("%w: no entry has this id", oidc.ErrNotFound)
+	case 1:
+		return d.complete(ctx, t, people[0])
+	default:
+		return nil, unavailable("looking up an id", errors.New("more than one entry has it"))
+	}
+}
+
+// UserByName returns the person that would be asked for a password if name were
+// typed at sign-in. A name that fits several people is an error of its own, a
+// *oidc.SignInError with ReasonAmbiguous.
+func (d *Directory) UserByName(ctx context.Context, name string) (*oidc.User, error) {
+	ctx, cancel := d.bounded(ctx)
+	defer cancel()
+	t, err := d.tableInForce(ctx)
+	if err != nil {
+		return nil, err
+	}
+	people, _, err := d.named(ctx, t, name)
+	if err != nil {
+		return nil, err
+	}
+	switch len(people) {
+	case 0:
+		return nil, fmt.Errorf("%w: no entry has this name", oidc.ErrNotFound)
+	case 1:
+		return d.complete(ctx, t, people[0])
+	default:
+		return nil, &oidc.SignInError{Reason: oidc.ReasonAmbiguous}
+	}
+}
+
+// Ping reads the base entry: nil means that people can be looked up now.
+func (d *Directory) Ping(ctx context.Context) error {
+	ctx, cancel := d.bounded(ctx)
+	defer cancel()
+	t, err := d.tableInForce(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = d.search(ctx, query{
+		purpose:    "reading the base entry",
+		base:       t.userBase,
+		scope:      ldap.ScopeBaseObject,
+		filter:     "(objectClass=*)",
+		attributes: []string{noAttributes},
+	})
+	return err
+}
+
+// Kind returns the kind of the directory, asking the server if need be.
+func (d *Directory) Kind(ctx context.Context) (Kind, error) {
+	ctx, cancel := d.bounded(ctx)
+	defer cancel()
+	t, err := d.tableInForce(ctx)
+	if err != nil {
+		return Kind{}, err
+	}
+	return t.Kind, nil
+}
+
+// named looks for the people whom a typed name belongs to; two are enough to
+// know that it is ambiguous.
+func (d *Directory) named(ctx context.Context, t *table, name string) ([]*entry, *server, error) {
+	if !searchable(name) {
+		return nil, nil, nil
+	}
+	filters := make([]string, len(t.LoginAttributes))
+	for i, attribute := range t.LoginAttributes {
+		filters[i] = equal(attribute, name)
+	}
+	return d.people(ctx, t, anyOf(filters...))
+}
+
+// searchable reports whether any entry could have this name.
+func searchable(name string) bool {
+	return strings.TrimSpace(name) != "" && len(name) <= 1024 && isText(name)
+}
+
+// people searches for people; an answer with two or more may be cut short.
+func (d *Directory) people(ctx context.Context, t *table, filter string) ([]*entry, *server, error) {
+	a, err := d.search(ctx, query{
+		purpose:    "looking up a person",
+		base:       t.userBase,
+		scope:      ldap.ScopeWholeSubtree,
+		filter:     allOf(t.UserFilter, filter),
+		attributes: t.userAttributes,
+		limit:      2,
+	})
+	if code, _ := resultCode(err); code == ldap.LDAPResultSizeLimitExceeded && len(a.entries) >= 2 {
+		err = nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(a.entries) == 0 && a.references && !t.IgnoreReferences {
+		return nil, nil, unavailable("looking up a person", errors.New("the directory says that more may be found elsewhere (referral)"))
+	}
+	return a.entries, a.server, nil
+}
+
+// complete turns an entry into a User, with groups.
+func (d *Directory) complete(ctx context.Context, t *table, e *entry) (*oidc.User, error) {
+	u, err := t.user(e, d.now())
+	if err != nil {
+		return nil, err
+	}
+	trace(ctx, Step{What: StepEntry, DN: e.dn, Detail: "account is " + u.State.String()})
+	u.Groups, err = d.groups(ctx, t, e)
+	if err != nil {
+		return nil, err
+	}
+	return u, nil
+}
+
+// bounded gives every call its limit.
+func (d *Directory) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, d.options.Timeout, errTimeout)
+}
+
+// unavailable is the answer "can't tell".
+func unavailable(purpose string, err error) error {
+	return fmt.Errorf("%s: %w: %w", purpose, oidc.ErrUnavailable, err)
+}
+
+// tableInForce returns the table, finding the kind out first where it is not set.
+func (d *Directory) tableInForce(ctx context.Context) (*table, error) {
+	if t := d.table.Load(); t != nil {
+		return t, nil
+	}
+	a, err := d.search(ctx, query{
+		purpose:    "reading the root DSE",
+		scope:      ldap.ScopeBaseObject,
+		filter:     "(objectClass=*)",
+		attributes: rootAttributes(),
+		limit:      1,
+	})
+	if err != nil {
+		return nil, err
+	}
+	root := &entry{}
+	if len(a.entries) > 0 {
+		root = a.entries[0]
+	}
+	k, _ := kindNamed(recogniseKind(root))
+	trace(ctx, Step{What: StepKind, Server: a.server.url, Detail: k.Name})
+	t := newTable(k, &d.options)
+	d.table.Store(t)
+	return t, nil
+}

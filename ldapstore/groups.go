@@ -1,0 +1,265 @@
+package ldapstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"gatehouse/oidc"
+)
+
+// chunkSize bounds how many DNs are asked for in one search.
+const chunkSize = 100
+
+// membership collects the groups of one person.
+type membership struct {
+	d     *Directory
+	t     *table
+	found map[string]oidc.Group // by DN key; what ends loops
+}
+
+// groups returns all groups of an entry, sorted by DN. The directory is asked in
+// two ways, because neither knows all: groups that list the person, level by
+// level upwards, and what the server itself says in memberOf (dynamic groups, or
+// groups whose members the service account may not see). It is the whole list or
+// an error.
+func (d *Directory) groups(ctx context.Context, t *table, e *entry) ([]oidc.Group, error) {
+	m := &membership{d: d, t: t, found: map[string]oidc.Group{}}
+	direct, err := m.search(ctx, m.listing(e), nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.climb(ctx, m.add(ctx, direct, func(*entry) []string { return nil })); err != nil {
+		return nil, err
+	}
+	told, err := m.told(ctx, e.values(t.MemberOfAttribute))
+	if err != nil {
+		return nil, err
+	}
+	if err := m.climb(ctx, m.add(ctx, told, func(*entry) []string { return nil })); err != nil {
+		return nil, err
+	}
+	all := make([]oidc.Group, 0, len(m.found))
+	for _, g := range m.found {
+		all = append(all, g)
+	}
+	slices.SortFunc(all, func(a, b oidc.Group) int { return cmp.Compare(a.DN, b.DN) })
+	return all, nil
+}
+
+// listing is the filter for the groups that list a person: by DN, or by name.
+func (m *membership) listing(e *entry) string {
+	filters := m.t.memberFilters(e.dn)
+	if m.t.MemberNameAttribute != "" {
+		for _, name := range e.values(m.t.MemberNameSource) {
+			filters = append(filters, equal(m.t.MemberNameAttribute, name))
+		}
+	}
+	return anyOf(filters...)
+}
+
+func (t *table) memberFilters(dn string) []string {
+	filters := make([]string, len(t.MemberAttributes))
+	for i, attribute := range t.MemberAttributes {
+		filters[i] = equal(attribute, dn)
+	}
+	return filters
+}
+
+// climb adds the groups above those of level, and above these, until there are
+// no new ones: one search a level.
+func (m *membership) climb(ctx context.Context, level []oidc.Group) error {
+	if m.t.directOnly {
+		return nil
+	}
+	for len(level) > 0 {
+		var next []oidc.Group
+		for chunk := range slices.Chunk(level, chunkSize) {
+			above, err := m.above(ctx, chunk)
+			if err != nil {
+				return err
+			}
+			next = append(next, above...)
+		}
+		level = next
+	}
+	return nil
+}
+
+// above returns the groups, not found before, that one of level is a member of.
+func (m *membership) above(ctx context.Context, level []oidc.Group) ([]oidc.Group, error) {
+	var filters []string
+	children := map[string]oidc.Group{}
+	for _, g := range level {
+		filters = append(filters, m.t.memberFilters(g.DN)...)
+		children[dnKey(g.DN)] = g
+	}
+	var matching []string
+	if len(level) > 1 {
+		matching = filters // to learn which of them is the member
+	}
+	entries, err := m.search(ctx, anyOf(filters...), matching)
+	if err != nil {
+		return nil, err
+	}
+	return m.add(ctx, entries, func(e *entry) []string {
+		child := level[0]
+		for _, attribute := range m.t.MemberAttributes {
+			for _, dn := range e.values(attribute) {
+				if g, ok := children[dnKey(dn)]; ok {
+					child = g
+				}
+			}
+		}
+		return append(slices.Clone(child.Path), child.DN)
+	}), nil
+}
+
+// search returns all groups that filter fits. With matching, the member values
+// that match one of these filters come with them.
+func (m *membership) search(ctx context.Context, filter string, matching []string) ([]*entry, error) {
+	q := query{
+		purpose:    "looking up groups",
+		base:       m.t.groupBase,
+		scope:      ldap.ScopeWholeSubtree,
+		filter:     allOf(m.t.GroupFilter, filter),
+		attributes: m.t.groupAttributes,
+	}
+	if len(matching) > 0 {
+		// The control drops whatever no filter names, so name the other attributes.
+		keep := slices.Clone(matching)
+		for _, attribute := range m.t.groupAttributes {
+			keep = append(keep, "("+attribute+"=*)")
+		}
+		control, err := matchedValues(keep)
+		if err != nil {
+			return nil, unavailable(q.purpose, err)
+		}
+		q.controls = []ldap.Control{control}
+		q.attributes = unique(m.t.groupAttributes, m.t.MemberAttributes)
+	}
+	a, err := m.d.search(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	if a.references && !m.t.IgnoreReferences {
+		return nil, unavailable(q.purpose, errors.New("the directory says that more may be found elsewhere (referral)"))
+	}
+	return a.entries, nil
+}
+
+// told returns the groups that memberOf names and that were not found before.
+// Names of groups that are gone are left out: not every server tidies up.
+func (m *membership) told(ctx context.Context, names []string) ([]*entry, error) {
+	var missing []string
+	for _, dn := range names {
+		if _, ok := m.found[dnKey(dn)]; !ok && m.t.inGroupBase(dn) {
+			missing = append(missing, dn)
+		}
+	}
+	var out []*entry
+	if m.t.EntryDNAttribute == "" {
+		for _, dn := range missing {
+			e, err := m.d.groupAt(ctx, m.t, dn)
+			if err != nil && !errors.Is(err, oidc.ErrNotFound) {
+				return nil, err
+			}
+			if err == nil {
+				out = append(out, e)
+			}
+		}
+		return out, nil
+	}
+	for chunk := range slices.Chunk(missing, chunkSize) {
+		filters := make([]string, len(chunk))
+		for i, dn := range chunk {
+			filters[i] = equal(m.t.EntryDNAttribute, dn)
+		}
+		entries, err := m.search(ctx, anyOf(filters...), nil)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, entries...)
+	}
+	return out, nil
+}
+
+// add takes groups in and returns those that are new.
+func (m *membership) add(ctx context.Context, entries []*entry, path func(*entry) []string) []oidc.Group {
+	var fresh []oidc.Group
+	for _, e := range entries {
+		key := dnKey(e.dn)
+		if _, ok := m.found[key]; ok {
+			continue
+		}
+		g := m.t.group(e)
+		g.Path = path(e)
+		m.found[key] = g
+		fresh = append(fresh, g)
+		trace(ctx, Step{What: StepGroup, DN: g.DN, Path: g.Path})
+	}
+	return fresh
+}
+
+func (t *table) group(e *entry) oidc.Group {
+	g := oidc.Group{DN: e.dn, Name: e.naming(t.GroupNameAttribute)}
+	g.ID, _ = t.decodeID(e.first(t.IDAttribute))
+	for _, attribute := range t.GroupDisplayAttributes {
+		if g.DisplayName = e.first(attribute); g.DisplayName != "" {
+			break
+		}
+	}
+	return g
+}
+
+func (t *table) inGroupBase(dn string) bool {
+	d, err := oidc.ParseDN(dn)
+	return err == nil && d.Within(t.groupsWithin)
+}
+
+// Group returns the group with this DN, to check what an operator wrote.
+// oidc.ErrNotFound means that people can't be in it: there is no such entry, or
+// it is no group, or it lies outside the base of groups.
+func (d *Directory) Group(ctx context.Context, dn string) (oidc.Group, error) {
+	ctx, cancel := d.bounded(ctx)
+	defer cancel()
+	t, err := d.tableInForce(ctx)
+	if err != nil {
+		return oidc.Group{}, err
+	}
+	if !t.inGroupBase(dn) {
+		return oidc.Group{}, fmt.Errorf("%w: it is not under %s", oidc.ErrNotFound, t.groupBase)
+	}
+	e, err := d.groupAt(ctx, t, dn)
+	if err != nil {
+		return oidc.Group{}, err
+	}
+	return t.group(e), nil
+}
+
+// groupAt reads one group by its DN. Only here does "no such object" mean that
+// there is none: the search has no other base.
+func (d *Directory) groupAt(ctx context.Context, t *table, dn string) (*entry, error) {
+	a, err := d.search(ctx, query{
+		purpose:    "looking up a group",
+		base:       dn,
+		scope:      ldap.ScopeBaseObject,
+		filter:     t.GroupFilter,
+		attributes: t.groupAttributes,
+	})
+	code, _ := resultCode(err)
+	switch {
+	case code == ldap.LDAPResultNoSuchObject || code == ldap.LDAPResultInvalidDNSyntax:
+		return nil, fmt.Errorf("%w: there is no such entry", oidc.ErrNotFound)
+	case err != nil:
+		return nil, err
+	case len(a.entries) == 0:
+		return nil, fmt.Errorf("%w: the entry is no group", oidc.ErrNotFound)
+	default:
+		return a.entries[0], nil
+	}
+}

@@ -1,0 +1,137 @@
+package ldaptest
+
+import (
+	"strings"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// admin runs f on a fresh connection of the administrator; a failure ends the
+// test.
+func (s *Server) admin(what string, f func(*ldap.Conn) error) {
+	s.t.Helper()
+	c, err := s.dialAdmin(s.t.Context())
+	if err == nil {
+		err = f(c)
+		_ = c.Close()
+	}
+	if err != nil {
+		s.t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// Add adds an entry. Attributes are as in ldap.AddRequest.
+func (s *Server) Add(dn string, attributes map[string][]string) {
+	s.t.Helper()
+	r := ldap.NewAddRequest(dn, nil)
+	for name, values := range attributes {
+		r.Attribute(name, values)
+	}
+	s.admin("adding "+dn, func(c *ldap.Conn) error { return c.Add(r) })
+}
+
+// AddPerson adds a person online, with the password of Password.
+func (s *Server) AddPerson(p Person) {
+	s.t.Helper()
+	attributes := map[string][]string{
+		"objectClass": {"inetOrgPerson"}, "uid": {p.UID}, "cn": {p.GivenName + " " + p.Surname},
+		"sn": {p.Surname}, "givenName": {p.GivenName}, "userPassword": {Password(p.UID)},
+	}
+	for name, values := range p.More {
+		attributes[name] = append(attributes[name], values...)
+	}
+	s.Add(p.DN(), attributes)
+}
+
+// Modify replaces the values of one attribute; none deletes it. Operational
+// attributes may be changed too.
+func (s *Server) Modify(dn, attribute string, values ...string) {
+	s.t.Helper()
+	r := ldap.NewModifyRequest(dn, nil)
+	r.Replace(attribute, values)
+	s.admin("modifying "+dn, func(c *ldap.Conn) error { return c.Modify(r) })
+}
+
+// Delete deletes an entry.
+func (s *Server) Delete(dn string) {
+	s.t.Helper()
+	s.admin("deleting "+dn, func(c *ldap.Conn) error { return c.Del(ldap.NewDelRequest(dn, nil)) })
+}
+
+// DeleteUser deletes a seeded person.
+func (s *Server) DeleteUser(uid string) {
+	s.t.Helper()
+	s.Delete(PersonDN(uid))
+}
+
+// Rename gives an entry another RDN, as in "uid=alicia".
+func (s *Server) Rename(dn, rdn string) {
+	s.t.Helper()
+	s.admin("renaming "+dn, func(c *ldap.Conn) error { return c.ModifyDN(ldap.NewModifyDNRequest(dn, rdn, true, "")) })
+}
+
+// Move puts an entry under another one.
+func (s *Server) Move(dn, superior string) {
+	s.t.Helper()
+	rdn, _, _ := strings.Cut(dn, ",")
+	s.admin("moving "+dn, func(c *ldap.Conn) error { return c.ModifyDN(ldap.NewModifyDNRequest(dn, rdn, true, superior)) })
+}
+
+// AddMember puts a member into a groupOfNames.
+func (s *Server) AddMember(group, member string) {
+	s.t.Helper()
+	r := ldap.NewModifyRequest(group, nil)
+	r.Add("member", []string{member})
+	s.admin("adding a member to "+group, func(c *ldap.Conn) error { return c.Modify(r) })
+}
+
+// RemoveMember takes a member out of a groupOfNames, the last one too.
+func (s *Server) RemoveMember(group, member string) {
+	s.t.Helper()
+	s.admin("removing a member from "+group, func(c *ldap.Conn) error {
+		r := ldap.NewModifyRequest(group, nil)
+		r.Delete("member", []string{member})
+		err := c.Modify(r)
+		if !ldap.IsErrorWithCode(err, ldap.LDAPResultObjectClassViolation) {
+			return err
+		}
+		r = ldap.NewModifyRequest(group, nil)
+		r.Replace("member", []string{nobody})
+		return c.Modify(r)
+	})
+}
+
+// SetPassword sets a password as an administrator, for good: the policy's wish
+// that the person change it is dropped.
+func (s *Server) SetPassword(dn, password string) {
+	s.t.Helper()
+	s.Modify(dn, "userPassword", password)
+	s.Modify(dn, "pwdReset")
+}
+
+// Disable switches a seeded person's account off for good.
+func (s *Server) Disable(uid string) {
+	s.t.Helper()
+	s.Modify(PersonDN(uid), "pwdAccountLockedTime", "000001010000Z")
+}
+
+// Enable switches it on again.
+func (s *Server) Enable(uid string) {
+	s.t.Helper()
+	s.Modify(PersonDN(uid), "pwdAccountLockedTime")
+}
+
+// Values reads an attribute as the administrator; operational ones too.
+func (s *Server) Values(dn, attribute string) []string {
+	s.t.Helper()
+	var values []string
+	s.admin("reading "+dn, func(c *ldap.Conn) error {
+		r, err := c.Search(ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false,
+			"(objectClass=*)", []string{attribute}, nil))
+		if err == nil {
+			values = r.Entries[0].GetEqualFoldAttributeValues(attribute)
+		}
+		return err
+	})
+	return values
+}

@@ -1,0 +1,330 @@
+package ldapstore_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gatehouse/ldapstore"
+	"gatehouse/ldapstore/ldaptest"
+	"gatehouse/oidc"
+)
+
+func isUnavailable(err error) bool { return errors.Is(err, oidc.ErrUnavailable) }
+
+func TestAServerThatStandsStillIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.Start(t)
+	d := open(t, options(s))
+	id := mustUser(t, d, "alice").ID
+	s.Pause()
+	var wg sync.WaitGroup
+	begin := time.Now()
+	for range 40 { // more than the pool has
+		wg.Go(func() {
+			if _, err := d.User(t.Context(), id); !isUnavailable(err) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if took := time.Since(begin); took > 3500*time.Millisecond {
+		t.Errorf("it took %v", took)
+	}
+	s.Resume()
+	for range 40 {
+		if _, err := d.User(t.Context(), id); err != nil {
+			t.Fatalf("after the server went on: %v", err)
+		}
+	}
+}
+
+func TestARestartOfTheServerFailsNoRead(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.Start(t)
+	d := open(t, options(s))
+	id := mustUser(t, d, "alice").ID
+	for range 5 {
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() { _, _ = d.User(t.Context(), id) })
+		}
+		wg.Wait() // the pool is full now
+		s.Restart()
+		for range 8 {
+			wg.Go(func() {
+				if _, err := d.User(t.Context(), id); err != nil {
+					t.Errorf("after a restart: %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if _, err := d.Authenticate(t.Context(), "alice", ldaptest.Password("alice")); err != nil {
+			t.Errorf("after a restart: %v", err)
+		}
+	}
+	s.Stop()
+	begin := time.Now()
+	_, err := d.User(t.Context(), id)
+	wantUnavailable(t, err)
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("a refused connection took %v", took)
+	}
+}
+
+// relay passes connections on to a server, until it is told to swallow what goes
+// through the present ones, as a firewall does that has forgotten them.
+type relay struct {
+	url   string
+	epoch atomic.Int64
+	total atomic.Int64
+}
+
+func startRelay(t testing.TB, target string) *relay {
+	t.Helper()
+	l := listen(t)
+	r := &relay{url: "ldap://" + l.Addr().String()}
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", strings.TrimPrefix(target, "ldap://"))
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			r.total.Add(1)
+			epoch := r.epoch.Load()
+			pass := func(to, from net.Conn) {
+				defer func() { _ = to.Close() }()
+				b := make([]byte, 32<<10)
+				for {
+					n, err := from.Read(b)
+					if err != nil {
+						return
+					}
+					if r.epoch.Load() == epoch {
+						_, _ = to.Write(b[:n])
+					}
+				}
+			}
+			go pass(in, out)
+			go pass(out, in)
+		}
+	}()
+	return r
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+func TestConnectionsThatAFirewallForgotFailNoRead(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.Start(t)
+	r := startRelay(t, s.URL)
+	o := options(s)
+	o.URL = []string{r.url}
+	d := open(t, o)
+	id := mustUser(t, d, "alice").ID
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() { _, _ = d.User(t.Context(), id) })
+	}
+	wg.Wait()
+	r.epoch.Add(1)
+	for range 8 {
+		wg.Go(func() {
+			if u, err := d.User(t.Context(), id); err != nil || u.Username != "alice" {
+				t.Errorf("got %v, %v", u, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestTheConnectionsOfAPoolAreBounded(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.Start(t)
+	r := startRelay(t, s.URL)
+	o := options(s)
+	o.URL, o.PoolSize = []string{r.url}, 3
+	d := open(t, o)
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if _, err := d.UserByName(t.Context(), "alice"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := r.total.Load(); n > 3 {
+		t.Errorf("there were %d connections, want 3 at most", n)
+	}
+}
+
+func TestAnotherServerTakesOverAndTheFirstIsFoundAgain(t *testing.T) {
+	t.Parallel()
+	first, second := ldaptest.Start(t), ldaptest.Start(t)
+	o := options(first)
+	o.URL = []string{first.URL, second.URL}
+	second.SetPassword(second.ServiceDN, first.ServicePassword)
+	d := open(t, o)
+	at := func() string {
+		var url string
+		_, err := d.UserByName(ldapstore.WithTrace(t.Context(), func(s ldapstore.Step) {
+			if s.What == ldapstore.StepSearch {
+				url = s.Server
+			}
+		}), "alice")
+		if err != nil {
+			t.Errorf("no answer: %v", err)
+		}
+		return url
+	}
+	if got := at(); got != first.URL {
+		t.Errorf("the first answer came from %s", got)
+	}
+	first.Pause()
+	begin := time.Now()
+	if got := at(); got != second.URL {
+		t.Errorf("while the first stands still the answer came from %q", got)
+	}
+	if took := time.Since(begin); took > 2*time.Second {
+		t.Errorf("to take over took %v", took)
+	}
+	begin = time.Now()
+	if at(); time.Since(begin) > time.Second {
+		t.Errorf("the next call waited %v for a server known to be down", time.Since(begin))
+	}
+	if _, err := d.Authenticate(t.Context(), "alice", ldaptest.Password("alice")); err != nil {
+		t.Errorf("sign-in while the first stands still: %v", err)
+	}
+	first.Resume()
+	eventually(t, "the first server is used again", func() bool { return at() == first.URL })
+	first.Stop()
+	if got := at(); got != second.URL {
+		t.Errorf("while the first is away the answer came from %q", got)
+	}
+}
+
+// TestNoPeerHoldsACallUp plays servers that do everything wrong. It counts
+// goroutines, so no other test runs beside it.
+func TestNoPeerHoldsACallUp(t *testing.T) {
+	before := runtime.NumGoroutine()
+	t.Run("all peers at once", func(t *testing.T) {
+		var wg sync.WaitGroup
+		for name, behave := range peers(t.Context()) {
+			for _, o := range []ldapstore.Options{{URL: []string{"ldap://"}}, {URL: []string{"ldap://"}, StartTLS: true}, {URL: []string{"ldaps://"}}} {
+				o.URL[0] += misbehave(t, behave)
+				o.BaseDN, o.BindDN = ldaptest.BaseDN, "cn=x"
+				o.BindPassword = func() (string, error) { return strings.Repeat("secret", 1<<18), nil }
+				d := open(t, o)
+				for _, call := range []func() error{
+					func() error { _, err := d.User(t.Context(), "x"); return err },
+					func() error { _, err := d.Authenticate(t.Context(), "x", "y"); return err },
+					func() error { return d.Ping(t.Context()) },
+				} {
+					wg.Go(func() {
+						begin := time.Now()
+						if err := call(); !isUnavailable(err) {
+							t.Errorf("%s at %s: got error %v", name, o.URL, err)
+						}
+						if took := time.Since(begin); took > 3500*time.Millisecond {
+							t.Errorf("%s at %s: the call took %v", name, o.URL, took)
+						}
+					})
+				}
+			}
+		}
+		wg.Wait()
+	})
+	eventually(t, "all goroutines have ended", func() bool { return runtime.NumGoroutine() <= before })
+}
+
+// peers lists what a server can do wrong once somebody has connected.
+func peers(ctx context.Context) map[string]func(net.Conn) {
+	say := func(c net.Conn, text string) { _, _ = io.WriteString(c, text) }
+	return map[string]func(net.Conn){
+		"silent":      func(c net.Conn) { _, _ = io.Copy(io.Discard, c) },
+		"not reading": func(net.Conn) { <-ctx.Done() },
+		"closing":     func(net.Conn) {},
+		"not LDAP":    func(c net.Conn) { say(c, "HTTP/1.1 400 Bad Request\r\n\r\n"); _, _ = io.Copy(io.Discard, c) },
+		"two gigabytes": func(c net.Conn) {
+			say(c, "\x30\x84\x7f\xff\xff\xff\x02\x01\x01\x04\x84\x7f\xff\xff\xf0")
+			flood(c, "x")
+		},
+		"never-ending":   func(c net.Conn) { flood(c, "\x30\x05\x02\x01\x07\x05\x00") },
+		"endless length": func(c net.Conn) { say(c, "\x30\x80\x02\x01\x01"); flood(c, "\x00") },
+		"a byte at a time": func(c net.Conn) {
+			for _, b := range []byte("\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00") {
+				if _, err := c.Write([]byte{b}); err != nil {
+					return
+				}
+				select {
+				case <-time.After(time.Second):
+				case <-ctx.Done():
+					return
+				}
+			}
+		},
+	}
+}
+
+func flood(c net.Conn, text string) {
+	block := strings.Repeat(text, 64<<10/len(text))
+	for {
+		if _, err := io.WriteString(c, block); err != nil {
+			return
+		}
+	}
+}
+
+// misbehave listens and lets behave deal with every connection.
+func misbehave(t testing.TB, behave func(net.Conn)) string {
+	l := listen(t)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			stop := context.AfterFunc(t.Context(), func() { _ = c.Close() })
+			go func() {
+				defer stop()
+				defer func() { _ = c.Close() }()
+				behave(c)
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+func TestCloseEndsEverything(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.Start(t)
+	o := options(s)
+	o.URL = []string{"ldap://127.0.0.1:1", s.URL} // the first has a watcher
+	d := open(t, o)
+	mustUser(t, d, "alice")
+	d.Close()
+	_, err := d.UserByName(t.Context(), "alice")
+	wantUnavailable(t, err)
+	d.Close()
+}

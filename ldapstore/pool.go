@@ -1,0 +1,147 @@
+package ldapstore
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+const (
+	// maxAge ends a connection in good time, so that load spreads again after a
+	// server was away and no firewall's limit is met.
+	maxAge = 10 * time.Minute
+	// readTrust is for how long an idle connection for reads is taken for a good
+	// one unasked. A read on a dead one is repeated, so this may be long.
+	readTrust = time.Minute
+	// bindTrust is the same for binds, which are never repeated: short.
+	bindTrust = time.Second
+)
+
+var errClosed = errors.New("the directory reader is closed")
+
+// pool keeps connections to one server for one purpose. A connection is handed
+// to one user at a time; at most size are out or idle together.
+type pool struct {
+	dial  func(context.Context) (*conn, error)
+	now   func() time.Time
+	trust time.Duration
+	slots chan struct{}
+
+	mu     sync.Mutex
+	idle   []*conn // the last one was used last
+	closed bool
+}
+
+func newPool(size int, trust time.Duration, now func() time.Time, dial func(context.Context) (*conn, error)) *pool {
+	return &pool{dial: dial, now: now, trust: trust, slots: make(chan struct{}, size)}
+}
+
+// enter waits for the right to hold a connection; leave gives it back.
+func (p *pool) enter(ctx context.Context) error {
+	select {
+	case p.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (p *pool) leave() { <-p.slots }
+
+// get returns a connection, an idle one if there is one that lives.
+func (p *pool) get(ctx context.Context) (c *conn, reused bool, err error) {
+	for {
+		c, err := p.takeIdle()
+		if err != nil {
+			return nil, false, err
+		}
+		if c == nil {
+			c, err = p.dial(ctx)
+			return c, false, err
+		}
+		if p.now().Sub(c.used) <= p.trust || answers(ctx, c) {
+			return c, true, nil
+		}
+		c.close()
+	}
+}
+
+// takeIdle returns the idle connection that was used last, or nil.
+func (p *pool) takeIdle() (*conn, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, errClosed
+	}
+	for len(p.idle) > 0 {
+		c := p.idle[len(p.idle)-1]
+		p.idle = p.idle[:len(p.idle)-1]
+		if c.alive() && p.now().Sub(c.born) < maxAge {
+			return c, nil
+		}
+		c.close()
+	}
+	return nil, nil //nolint:nilnil // none is idle, which is no error
+}
+
+// put takes a connection back.
+func (p *pool) put(c *conn) {
+	c.used = p.now()
+	p.mu.Lock()
+	keep := c.alive() && !p.closed
+	if keep {
+		p.idle = append(p.idle, c)
+	}
+	p.mu.Unlock()
+	if !keep {
+		c.close()
+	}
+}
+
+// drop closes all idle connections: when one of them stood still, the others do.
+func (p *pool) drop() {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle = nil
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.close()
+	}
+}
+
+// close closes all idle connections and, as they come back, the others.
+func (p *pool) close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.drop()
+}
+
+// answers asks the server for the one entry that every server has. Any result
+// code is a sign of life.
+func answers(ctx context.Context, c *conn) bool {
+	ctx, cancel := shareOf(ctx, 5)
+	defer cancel()
+	err := c.do(ctx, func(l *ldap.Conn) error {
+		_, err := l.Search(&ldap.SearchRequest{
+			Scope:      ldap.ScopeBaseObject,
+			Filter:     "(objectClass=*)",
+			Attributes: []string{noAttributes},
+		})
+		return err
+	})
+	_, answered := resultCode(err)
+	return err == nil || answered
+}
+
+// shareOf returns a context that has a part, one in n, of the time that is left.
+func shareOf(ctx context.Context, n int) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok || n <= 1 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, time.Until(deadline)/time.Duration(n), errTimeout)
+}

@@ -1,0 +1,201 @@
+package ldapstore
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"gatehouse/oidc"
+)
+
+// noAttributes asks for no attribute at all (RFC 4511, section 4.5.1.8).
+const noAttributes = "1.1"
+
+// pageSize is small enough for the limits that servers come with, and large
+// enough for one page to be enough nearly always.
+const pageSize = 250
+
+// query is one search.
+type query struct {
+	purpose    string // for the error text
+	base       string
+	scope      int
+	filter     string
+	attributes []string
+	limit      int // entries at most; 0 reads all, page by page (RFC 2696)
+	controls   []ldap.Control
+}
+
+// answer is what a search found.
+type answer struct {
+	entries    []*entry
+	references bool // the server named other places to search
+	server     *server
+}
+
+// search runs q on the first server that answers. The error wraps
+// oidc.ErrUnavailable; entries may come with it if a limit was exceeded.
+func (d *Directory) search(ctx context.Context, q query) (answer, error) {
+	var a answer
+	begin := time.Now()
+	err := d.onServer(ctx, func(ctx context.Context, s *server) error {
+		return s.read(ctx, func(ctx context.Context, c *conn) error {
+			a = answer{server: s}
+			return a.collect(ctx, c, q)
+		})
+	})
+	if err != nil {
+		err = unavailable(q.purpose, err)
+	}
+	step := Step{What: StepSearch, Base: q.base, Filter: q.filter, Entries: len(a.entries), Took: time.Since(begin), Err: err}
+	if a.server != nil {
+		step.Server = a.server.url
+	}
+	trace(ctx, step)
+	return a, err
+}
+
+// collect runs the search on one connection.
+func (a *answer) collect(ctx context.Context, c *conn, q query) error {
+	var cookie []byte
+	for {
+		// Built anew for every page: go-ldap changes what it is given.
+		request := &ldap.SearchRequest{
+			BaseDN:       q.base,
+			Scope:        q.scope,
+			DerefAliases: ldap.NeverDerefAliases,
+			SizeLimit:    q.limit,
+			TimeLimit:    secondsLeft(ctx),
+			Filter:       q.filter,
+			Attributes:   q.attributes,
+			Controls:     append([]ldap.Control(nil), q.controls...),
+		}
+		if q.limit == 0 {
+			request.Controls = append(request.Controls, &ldap.ControlPaging{PagingSize: pageSize, Cookie: cookie})
+		}
+		var result *ldap.SearchResult
+		err := c.do(ctx, func(l *ldap.Conn) (err error) {
+			result, err = l.Search(request)
+			return err
+		})
+		if result != nil {
+			for _, e := range result.Entries {
+				a.entries = append(a.entries, newEntry(e))
+			}
+			a.references = a.references || len(result.Referrals) > 0
+		}
+		if err != nil {
+			// The server may still hold the pages that were not fetched.
+			c.broken = c.broken || len(cookie) > 0
+			return err
+		}
+		cookie = nextPage(result)
+		if q.limit != 0 || len(cookie) == 0 {
+			return nil
+		}
+	}
+}
+
+func nextPage(result *ldap.SearchResult) []byte {
+	paging, ok := ldap.FindControl(result.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
+	if !ok {
+		return nil
+	}
+	return paging.Cookie
+}
+
+// secondsLeft tells the server when nobody waits any longer.
+func secondsLeft(ctx context.Context) int {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return 0
+	}
+	return int(time.Until(deadline)/time.Second) + 1
+}
+
+// onServer runs f with the servers in their order until one answers. Those that
+// are known to be down come into it only if no other is left.
+func (d *Directory) onServer(ctx context.Context, f func(context.Context, *server) error) error {
+	var errs []error
+	candidates := d.candidates()
+	for i, s := range candidates {
+		share, cancel := shareOf(ctx, min(2, len(candidates)-i))
+		err := f(share, s)
+		cancel()
+		if err == nil || !failsOver(err) {
+			return err
+		}
+		errs = append(errs, err)
+		if ctx.Err() != nil {
+			break
+		}
+		d.markDown(s, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (d *Directory) candidates() []*server {
+	var up []*server
+	for _, s := range d.servers {
+		if !s.down.Load() {
+			up = append(up, s)
+		}
+	}
+	if len(up) == 0 {
+		return d.servers
+	}
+	return up
+}
+
+// failsOver reports whether another server may do better: this one was not
+// reached, or says that it cannot serve at present.
+func failsOver(err error) bool {
+	code, answered := resultCode(err)
+	return !answered || code == ldap.LDAPResultBusy || code == ldap.LDAPResultUnavailable
+}
+
+// markDown keeps calls away from a server until it answers again.
+func (d *Directory) markDown(s *server, cause error) {
+	if len(d.servers) == 1 {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.done || !s.down.CompareAndSwap(false, true) {
+		return
+	}
+	d.log.Warn("directory server lost", "server", s.url, "error", cause.Error())
+	d.wg.Add(1)
+	go func() {
+		defer d.wg.Done()
+		d.watch(s)
+	}()
+}
+
+// watch asks a lost server every second until it answers, or until Close.
+func (d *Directory) watch(s *server) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		ctx, cancel := d.bounded(d.ctx)
+		err := s.read(ctx, func(ctx context.Context, c *conn) error {
+			if !answers(ctx, c) {
+				return oidc.ErrUnavailable
+			}
+			return nil
+		})
+		cancel()
+		if err == nil {
+			s.down.Store(false)
+			d.log.Info("directory server found again", "server", s.url)
+			return
+		}
+	}
+}
