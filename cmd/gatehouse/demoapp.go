@@ -1,0 +1,14 @@
+package main
+
+import (
+	"net/http"
+
+	"gatehouse/cmd/gatehouse/demoapp"
+)
+
+// demoAppOptions say which application to show and who its provider is.
+type demoAppOptions = demoapp.Options
+
+// newDemoApp returns a small application that signs in through the real protocol.
+// Several may be served side by side, each below its own BaseURL.
+func newDemoApp(opts demoAppOptions) http.Handler { return demoapp.New(opts) }
