@@ -219,7 +219,10 @@ func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
-	name := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, Prefix), "/")
+	name, ok := strings.CutPrefix(r.URL.Path, Prefix)
+	if !ok {
+		name = strings.TrimPrefix(name, "/")
+	}
 	f, exact := a.find(name)
 	if f == nil {
 		h.Set("Cache-Control", "no-store")

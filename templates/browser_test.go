@@ -5,11 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -202,17 +205,19 @@ const runAxe = `axe.run(document, {runOnly: {type: 'tag', values:
   r.violations.map(v => v.id + ': ' + v.help + ': ' + v.nodes.map(n => n.html + ' ' + n.failureSummary).join(' | '))))`
 
 // TestPagesInABrowser looks at every page in light and dark, on a phone of 320
-// pixels and on a desk. With GATEHOUSE_SHOTS set to a folder it keeps pictures.
+// pixels and on a desk, in English; and in the other languages, whose words are
+// longer, on the phone. With GATEHOUSE_SHOTS set to a folder it keeps pictures.
 func TestPagesInABrowser(t *testing.T) {
 	t.Parallel()
 	source := axe(t)
 	ctx := browser(t)
-	server := pageServer(t, "")
+	server := pageServer(t, folder(t, map[string]string{"words/ar.json": `{"dir": "rtl"}`}))
 	for name := range shown() {
-		for _, lang := range []string{"en", "de", "fr"} {
+		for _, lang := range []string{"en", "de", "fr", "ar"} {
 			for _, scheme := range []string{"light", "dark"} {
 				for _, width := range []int64{320, 1280} {
-					if testing.Short() && (lang != "de" || width != 320) {
+					rare := lang != "en" && (scheme == "dark") == (width == 320)
+					if rare || testing.Short() && (lang != "de" || width != 320) {
 						continue
 					}
 					t.Run(fmt.Sprintf("%s-%s-%s-%d", name, lang, scheme, width), func(t *testing.T) {
@@ -221,6 +226,79 @@ func TestPagesInABrowser(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestPagesBearForcedColours looks at pages as people see them who set their own
+// colours: everything that matters must have an edge.
+func TestPagesBearForcedColours(t *testing.T) {
+	t.Parallel()
+	ctx := browser(t)
+	server := pageServer(t, "")
+	for _, name := range []string{"signin-wrong", "consent"} {
+		t.Run(name+"-forced", func(t *testing.T) {
+			err := chromedp.Do(ctx, chromedp.EmulateViewport(1280, 860), media("forced-colors", "active"), chromedp.Navigate(server.URL+"/"+name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if edge := evaluate[string](ctx, t, `getComputedStyle(document.querySelector('.button-main')).borderTopWidth`); edge != "2px" {
+				t.Errorf("the main button has an edge of %s", edge)
+			}
+			keep(ctx, t)
+		})
+	}
+}
+
+// TestTheFormWorksWithoutScript fills the sign-in form in with the keyboard
+// alone, in a browser that runs no script.
+func TestTheFormWorksWithoutScript(t *testing.T) {
+	t.Parallel()
+	ctx := browser(t)
+	set := load(t, "")
+	assets, err := static.Load("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	forms := make(chan url.Values, 1)
+	mux := http.NewServeMux()
+	mux.Handle(static.Prefix, assets)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Security-Policy", contentSecurityPolicy)
+		if err := set.SignIn(w, "en", templates.SignIn{Client: cloud(), RememberOffered: true, Request: "sealed"}); err != nil {
+			t.Error(err)
+		}
+	})
+	mux.HandleFunc("POST /signin", func(_ http.ResponseWriter, r *http.Request) {
+		if err := r.ParseForm(); err != nil {
+			t.Error(err)
+		}
+		forms <- r.PostForm
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+
+	noScript := chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+		return err
+	})
+	err = chromedp.Do(ctx, noScript, chromedp.Navigate(server.URL),
+		chromedp.KeyEvent("ada"), chromedp.KeyEvent("\t"), chromedp.KeyEvent("secret"), chromedp.KeyEvent("\t"), chromedp.KeyEvent(" "),
+		chromedp.KeyEvent("\t"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("signin-focus", func(t *testing.T) { keep(ctx, t) })
+	if err := chromedp.Do(ctx, chromedp.KeyEvent("\r")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case form := <-forms:
+		want := url.Values{"username": {"ada"}, "password": {"secret"}, "remember": {"1"}, "request": {"sealed"}, "login": {"1"}}
+		if !maps.EqualFunc(form, want, slices.Equal[[]string]) {
+			t.Errorf("the form holds %v, want %v", form, want)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("no form arrived")
 	}
 }
 

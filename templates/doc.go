@@ -8,5 +8,6 @@
 //
 // Always true: a page is written whole or not at all; whatever a client or a
 // person is called, it is shown as text of bounded length inside its own
-// element; a set that was loaded has rendered every page in every language.
+// element; a set that was loaded has rendered its pages, those of an override
+// in every language.
 package templates

@@ -2,7 +2,6 @@ package templates
 
 import (
 	"strings"
-	"sync"
 
 	"golang.org/x/text/language"
 )
@@ -85,16 +84,4 @@ func clip(s string) string {
 	}
 	s = s[:longestPreference]
 	return s[:max(strings.LastIndexAny(s, " ,"), 0)]
-}
-
-// spoken are the languages that come with the program.
-var spoken = sync.OnceValue(func() *languages { return newLanguages([]string{english, "de", "fr"}) })
-
-// Language returns the best of the languages that come with the program, en, de
-// or fr, for an Accept-Language header and the request parameter ui_locales,
-// which goes first. It never fails: what can't be read doesn't count, and
-// English is what remains. Set.Language also knows languages that an operator
-// added.
-func Language(acceptLanguage, uiLocales string) string {
-	return spoken().pick(acceptLanguage, uiLocales)
 }

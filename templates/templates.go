@@ -26,14 +26,31 @@ var (
 	pageFiles   = []string{"consent.html", "error.html", "signedout.html", "signin.html", "signout.html"}
 )
 
+// defined returns the templates that a file has to define.
+func defined(file string) []string {
+	switch file {
+	case "layout.html":
+		return []string{"layout"}
+	case "parts.html":
+		return []string{"sentence", "client", "way-back", "icon"}
+	}
+	return []string{"title", "main"}
+}
+
 // Set is every page in every language, ready to be written. It doesn't change
 // after Load and may be used by many at once.
 type Set struct {
-	pages     map[string]*template.Template // by file name
-	words     map[string]*words             // by language
+	pages     map[string]page   // by file name
+	words     map[string]*words // by language
 	languages *languages
 	asset     func(name string) string
 	buffers   sync.Pool
+}
+
+// page is a page's template and the file it comes from.
+type page struct {
+	*template.Template
+	shown string
 }
 
 // Option changes how a set is loaded.
@@ -50,12 +67,12 @@ func WithAssets(address func(name string) string) Option {
 // or part of that name, words/LANGUAGE.json replaces single sentences or adds a
 // language. Other files in the folder are left alone.
 //
-// Each page is then rendered in each language with sample data, so that what is
-// wrong with an override stops the start and not the first sign-in. The error
-// tells every problem found, with file and line.
+// Each page is then rendered with sample data, and where there is an override
+// in each language, so that what is wrong stops the start and not the first
+// sign-in. The error tells every problem found, with file and line.
 func Load(overrideDir string, options ...Option) (*Set, error) {
 	s := &Set{
-		pages:   make(map[string]*template.Template, len(pageFiles)),
+		pages:   make(map[string]page, len(pageFiles)),
 		words:   map[string]*words{},
 		asset:   func(name string) string { return "/static/" + name },
 		buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }},
@@ -73,7 +90,11 @@ func Load(overrideDir string, options ...Option) (*Set, error) {
 	if err := s.parse(sources); err != nil {
 		return nil, err
 	}
-	if err := s.rehearse(); err != nil {
+	languages := s.languages.names
+	if overrideDir == "" {
+		languages = languages[:1] // the rest has been tested, and a start should be quick
+	}
+	if err := s.rehearse(languages); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -155,19 +176,30 @@ func (s *Set) parse(sources map[string]source) error {
 	var problems []error
 	shared := template.New("shared")
 	for _, name := range sharedFiles {
-		if _, err := shared.New(sources[name].shown).Parse(sources[name].text); err != nil {
-			problems = append(problems, err)
-		}
+		problems = append(problems, sources[name].parse(shared, defined(name)))
 	}
 	for _, name := range pageFiles {
-		page, err := shared.Clone()
+		own, err := shared.Clone()
 		if err != nil {
 			return fmt.Errorf("templates: %w", err)
 		}
-		if _, err := page.New(sources[name].shown).Parse(sources[name].text); err != nil {
-			problems = append(problems, err)
+		problems = append(problems, sources[name].parse(own, defined(name)))
+		s.pages[name] = page{own, sources[name].shown}
+	}
+	return errors.Join(problems...)
+}
+
+// parse adds a file to a template and sees that it defines what it has to. The
+// template goes by the file's name, which so stands in every later error.
+func (f source) parse(into *template.Template, names []string) error {
+	if _, err := into.New(f.shown).Parse(f.text); err != nil {
+		return err
+	}
+	var problems []error
+	for _, name := range names {
+		if into.Lookup(name) == nil {
+			problems = append(problems, fmt.Errorf("%s: defines no template %q", f.shown, name))
 		}
-		s.pages[name] = page
 	}
 	return errors.Join(problems...)
 }
@@ -179,7 +211,7 @@ func (s *Set) write(w io.Writer, name string, view any) error {
 	buffer.Reset()
 	defer s.buffers.Put(buffer)
 	if err := s.pages[name].ExecuteTemplate(buffer, "layout", view); err != nil {
-		return fmt.Errorf("rendering the page: %w", err)
+		return fmt.Errorf("rendering %s: %w", s.pages[name].shown, err)
 	}
 	if _, err := w.Write(buffer.Bytes()); err != nil {
 		return fmt.Errorf("writing the page: %w", err)
@@ -187,15 +219,15 @@ func (s *Set) write(w io.Writer, name string, view any) error {
 	return nil
 }
 
-// rehearse renders every page in every language with sample data.
-func (s *Set) rehearse() error {
+// rehearse renders every page with sample data.
+func (s *Set) rehearse(languages []string) error {
 	client := ClientInfo{
 		ID: "sample", Name: "Sample", URI: "https://app.example", LogoURI: "https://app.example/logo.svg",
 		PolicyURI: "https://app.example/policy", TosURI: "https://app.example/terms",
 	}
 	scopes := []string{"openid", "profile", "sample"}
 	var problems []error
-	for _, lang := range s.languages.names {
+	for _, lang := range languages {
 		problems = append(problems,
 			s.SignIn(io.Discard, lang, SignIn{}),
 			s.SignIn(io.Discard, lang, SignIn{Client: client, Username: "sample", Problem: ProblemWrong, RememberOffered: true}),

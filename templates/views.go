@@ -15,14 +15,10 @@ type base struct {
 	words *words
 	asset func(name string) string
 
+	Lang   string // language tag of the page
+	Dir    string // its direction: ltr or rtl
 	Client client // where it is known
 }
-
-// Lang is the language tag of the page.
-func (b *base) Lang() string { return b.words.lang }
-
-// Dir is the direction of the page's language: ltr or rtl.
-func (b *base) Dir() (string, error) { return b.words.text("dir", nil) }
 
 // T returns the words of a key as one text. Placeholders are filled in from
 // pairs of name and value.
@@ -69,7 +65,7 @@ func (s *Set) base(lang string, c ClientInfo) base {
 	if name != "" {
 		shown.Letter = strings.ToUpper(string(letter))
 	}
-	return base{words: w, asset: s.asset, Client: shown}
+	return base{words: w, asset: s.asset, Lang: w.lang, Dir: w.dir(), Client: shown}
 }
 
 // signInView is what signin.html is given.
@@ -89,7 +85,7 @@ type signInView struct {
 func (s *Set) SignIn(w io.Writer, lang string, p SignIn) error {
 	v := &signInView{
 		base: s.base(lang, p.Client), Username: clean(p.Username, longestText), Problem: p.Problem, Again: p.Again,
-		Remember: p.RememberOffered, Remembered: p.Remember, Request: p.Request, Action: or(p.Action, "/signin"),
+		Remember: p.RememberOffered, Remembered: p.Remember, Request: whole(p.Request), Action: or(p.Action, "/signin"),
 	}
 	if p.Problem != ProblemNone {
 		text, err := v.problemText(p)
@@ -136,7 +132,7 @@ type scopeView struct {
 func (s *Set) Consent(w io.Writer, lang string, p Consent) error {
 	v := &consentView{
 		base: s.base(lang, p.Client), Person: clean(p.Person, longestName), ReturnTo: clean(p.ReturnTo, longestText),
-		Request: p.Request, Action: or(p.Action, "/consent"),
+		Request: whole(p.Request), Action: or(p.Action, "/consent"),
 	}
 	grown := len(p.New) < len(p.Scopes) // where all are new, none needs a mark
 	for _, scope := range p.Scopes {
@@ -225,9 +221,12 @@ type signOutView struct {
 func (s *Set) SignOut(w io.Writer, lang string, p SignOut) error {
 	return s.write(w, "signout.html", &signOutView{
 		base: s.base(lang, p.Client), Person: clean(p.Person, longestName), Cancel: p.Cancel,
-		Request: p.Request, Action: or(p.Action, "/signout"),
+		Request: whole(p.Request), Action: or(p.Action, "/signout"),
 	})
 }
+
+// whole keeps a page valid UTF-8 whatever a hidden field holds.
+func whole(s string) string { return strings.ToValidUTF8(s, "") }
 
 func or(s, fallback string) string {
 	if s == "" {

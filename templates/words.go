@@ -36,6 +36,9 @@ type words struct {
 	says map[string]sentence
 }
 
+// dir is the direction of the language: ltr or rtl.
+func (w *words) dir() string { return w.says["dir"][0].Text }
+
 // text returns the sentence with its placeholders filled in from pairs of name
 // and value. A key that does not exist is an error: it is found when the set is
 // loaded, not when somebody signs in.
