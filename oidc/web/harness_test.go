@@ -409,3 +409,7 @@ func wantText(t *testing.T, v view, text string) {
 		t.Fatalf("the page lacks %q:\n%s", text, v.body)
 	}
 }
+
+func contextThatEnds(r *http.Request) (context.Context, context.CancelFunc) {
+	return context.WithCancel(r.Context())
+}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -75,7 +76,7 @@ func (s *sealer) seal(use purpose, browser string, p pending) string {
 
 // open returns what was sealed. What is too old is returned too: expired tells.
 func (s *sealer) open(use purpose, browser, text string) (p pending, expired bool, err error) {
-	if text == "" || len(text) > maxSealed {
+	if text == "" || len(text) > maxSealed || strings.ContainsAny(text, "\r\n") { // base64 skips line breaks
 		return pending{}, false, errSealed
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -173,11 +174,11 @@ func networkOf(a netip.Addr) string {
 // tries of its own at the same account.
 func foldName(name string) string {
 	var b strings.Builder
-	for _, r := range norm.NFKD.String(strings.ToLower(strings.ToUpper(name))) {
+	for _, r := range cases.Fold().String(norm.NFKD.String(name)) {
 		if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf, unicode.Cc) || unicode.IsSpace(r) {
 			continue
 		}
-		b.WriteRune(unicode.ToLower(r))
+		b.WriteRune(r)
 	}
 	return b.String()
 }
@@ -195,7 +196,7 @@ func (a *accountCount) wait(s ThrottleSettings, now time.Time) time.Duration {
 	if a.lastWait > 0 && now.Sub(a.until) > s.MaxWait {
 		a.failures, a.lastWait = nil, 0 // quiet for long enough
 	}
-	a.failures = slices.DeleteFunc(a.failures, func(t time.Time) bool { return now.Sub(t) > s.Window })
+	a.failures = slices.DeleteFunc(a.failures, func(t time.Time) bool { return now.Sub(t) >= s.Window })
 	switch {
 	case a.lastWait > 0 && now.Before(a.until):
 		return a.until.Sub(now)
@@ -225,7 +226,7 @@ func (a *accountCount) over(s ThrottleSettings, now time.Time) bool {
 	if a.open > 0 || a.lastWait > 0 && now.Sub(a.until) <= s.MaxWait {
 		return false
 	}
-	return len(a.failures) == 0 || now.Sub(a.failures[len(a.failures)-1]) > s.Window
+	return len(a.failures) == 0 || now.Sub(a.failures[len(a.failures)-1]) >= s.Window
 }
 
 // networkSlots is into how many parts a network's window is divided: it moves on
