@@ -76,7 +76,7 @@ const groupClasses = "(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)
 func openldap() Kind {
 	return Kind{
 		Name:                   "openldap",
-		UserFilter:             "(|(objectClass=person)(objectClass=account)(objectClass=posixAccount))",
+		UserFilter:             "(|(objectClass=person)(objectClass=posixAccount))",
 		GroupFilter:            "(|" + groupClasses + ")",
 		LoginAttributes:        []string{"uid"},
 		IDAttribute:            "entryUUID",

@@ -252,9 +252,9 @@ func isLoopback(host string) bool {
 // readRoots reads the authorities to trust; no file means the system's.
 func readRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
-		return nil, nil //nolint:nilnil // crypto/tls takes nil for the system's authorities
+		return nil, nil // which crypto/tls takes for the system's
 	}
-	text, err := os.ReadFile(file) //nolint:gosec // the operator names the file
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("the file cannot be read: %w", err)
 	}

@@ -66,6 +66,7 @@ func (p *pool) get(ctx context.Context) (c *conn, reused bool, err error) {
 			return c, true, nil
 		}
 		c.close()
+		p.drop() // to ask the others one by one would take the time of the call
 	}
 }
 
@@ -84,7 +85,7 @@ func (p *pool) takeIdle() (*conn, error) {
 		}
 		c.close()
 	}
-	return nil, nil //nolint:nilnil // none is idle, which is no error
+	return nil, nil
 }
 
 // put takes a connection back.

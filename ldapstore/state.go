@@ -148,11 +148,11 @@ func parseGeneralizedTime(s string) (time.Time, error) {
 	fraction := time.Duration(0)
 	if s != "" && (s[0] == '.' || s[0] == ',') {
 		n := len(s) - 1 - len(strings.TrimLeft(s[1:], "0123456789"))
-		f, err := strconv.ParseFloat("0."+s[1:1+n], 64)
+		billionths, err := strconv.Atoi((s[1:1+n] + "000000000")[:9])
 		if n == 0 || err != nil {
 			return time.Time{}, errGeneralizedTime
 		}
-		fraction = time.Duration(f * float64(unit))
+		fraction = time.Duration(billionths) * (unit / time.Second)
 		s = s[1+n:]
 	}
 	offset, ok := parseOffset(s)

@@ -64,7 +64,8 @@ func (s *Server) DeleteUser(uid string) {
 	s.Delete(PersonDN(uid))
 }
 
-// Rename gives an entry another RDN, as in "uid=alicia".
+// Rename gives an entry another RDN, as in "uid=alicia". Groups follow a moment
+// later: the overlay refint works in the background.
 func (s *Server) Rename(dn, rdn string) {
 	s.t.Helper()
 	s.admin("renaming "+dn, func(c *ldap.Conn) error { return c.ModifyDN(ldap.NewModifyDNRequest(dn, rdn, true, "")) })

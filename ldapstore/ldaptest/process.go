@@ -39,7 +39,7 @@ func (o *output) String() string {
 // start runs a program that ends when this process does. Linux ties that to the
 // thread which started it, so one thread is kept for it until it has ended.
 func start(program string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(program, args...), ended: make(chan struct{})} //nolint:noctx // it outlives any context; stop ends it
+	p := &process{cmd: exec.Command(program, args...), ended: make(chan struct{})} // no context: kill ends it
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	dieWithParent(p.cmd)
 	started := make(chan error, 1)
