@@ -21,7 +21,7 @@ const (
 	qSchemaTables  = `SELECT count(*), coalesce(sum(name = 'gatehouse_schema'), 0) FROM sqlite_schema WHERE type = 'table'`
 	qSchemaVersion = `SELECT version FROM gatehouse_schema`
 	qSchemaInsert  = `INSERT INTO gatehouse_schema (version) VALUES ($1)`
-	qSchemaUpdate  = `UPDATE gatehouse_schema SET version = $1`
+	qSchemaUpdate  = `UPDATE gatehouse_schema SET version = $1 WHERE version <> $1`
 )
 
 // migrate brings the database to the newest version, in one transaction that
@@ -39,27 +39,26 @@ func migrate(ctx context.Context, db *sql.DB, path, schema string, steps []strin
 	if err != nil {
 		return 0, 0, err
 	}
-	switch {
-	case before == after:
-		return before, after, nil
-	case before > after:
-		return 0, 0, problem(path,
-			fmt.Sprintf("was written by a newer gatehouse: its schema has version %d, this program knows up to %d", before, after),
-			"start the newer program again, or restore a backup from before the upgrade")
-	case before == 0:
+	if before > after {
+		return 0, 0, tooNew(path, before, after)
+	}
+	if before == 0 {
 		if _, err := tx.ExecContext(ctx, schema); err != nil {
 			return 0, 0, fmt.Errorf("create the schema: %w", err)
 		}
-		_, err = tx.ExecContext(ctx, qSchemaInsert, after)
-	default:
-		for v := before; v < after; v++ {
-			if _, err := tx.ExecContext(ctx, steps[v-1]); err != nil {
-				return 0, 0, fmt.Errorf("migrate the schema from version %d to %d: %w", v, v+1, err)
-			}
+		if _, err := tx.ExecContext(ctx, qSchemaInsert, after); err != nil {
+			return 0, 0, fmt.Errorf("note the schema's version: %w", err)
 		}
-		_, err = tx.ExecContext(ctx, qSchemaUpdate, after)
+		return before, after, tx.Commit()
 	}
-	if err != nil {
+	for v := before; v < after; v++ {
+		if _, err := tx.ExecContext(ctx, steps[v-1]); err != nil {
+			return 0, 0, fmt.Errorf("migrate the schema from version %d to %d: %w", v, v+1, err)
+		}
+	}
+	// Also where nothing changes: a file that can't be written shows here, not at
+	// the first sign-in.
+	if _, err := tx.ExecContext(ctx, qSchemaUpdate, after); err != nil {
 		return 0, 0, fmt.Errorf("note the schema's version: %w", err)
 	}
 	return before, after, tx.Commit()
@@ -85,4 +84,10 @@ func schemaVersion(ctx context.Context, tx *sql.Tx, path string) (int, error) {
 		return 0, problem(path, fmt.Sprintf("names an impossible schema version %d", version), "restore it from a backup")
 	}
 	return version, nil
+}
+
+func tooNew(path string, version, newest int) error {
+	return problem(path,
+		fmt.Sprintf("was written by a newer gatehouse: its schema has version %d, this program knows up to %d", version, newest),
+		"start the newer program again, or restore a backup from before the upgrade")
 }

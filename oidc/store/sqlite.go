@@ -79,6 +79,7 @@ func sqliteDSN(path string, params url.Values) string {
 	params.Set("_busy_timeout", fmt.Sprint(busyTimeout.Milliseconds()))
 	params.Set("_mutex", "no")
 	params.Set("_stmt_cache_size", "48")
+	params.Set("_cache_size", "-4000") // KiB a connection
 	u := url.URL{Scheme: "file", Path: path, RawQuery: params.Encode()}
 	return u.String()
 }
