@@ -125,7 +125,7 @@ func TestNamesAreCutAndStripped(t *testing.T) {
 		{"a\x00\x1b[31mb", "", "Sign in to a[31mb"},
 		{"a\xff\xc3b", "", "Sign in to ab"},
 		{"مكتب \u200fالبريد", "", "Sign in to مكتب البريد"},
-		{"می‌خواهم", "", "Sign in to می‌خواهم"},
+		{"می\u200cخواهم", "", "Sign in to می\u200cخواهم"},
 		{"e" + strings.Repeat("\u0301", 100) + "f", "", "Sign in to e" + strings.Repeat("\u0301", 4) + "f"},
 		{strings.Repeat("ab", 5000), "", "Sign in to " + strings.Repeat("ab", 40) + "…"},
 		{strings.Repeat("\u202e", 5000) + "x", "", "Sign in"},

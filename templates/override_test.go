@@ -2,9 +2,13 @@ package templates_test
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
+	"gatehouse/static"
 	"gatehouse/templates"
 )
 
@@ -114,4 +118,35 @@ func TestStaticFilesAreWhereTheyAreSaidToBe(t *testing.T) {
 		t.Fatal(err)
 	}
 	has(t, signIn(t, set, "en", templates.SignIn{}), `<link rel="stylesheet" href="/elsewhere/gatehouse.css">`)
+}
+
+func TestTheExamplesOfTheManualLoad(t *testing.T) {
+	t.Parallel()
+	manual, err := os.ReadFile(filepath.Join("..", "docs", "customising-pages.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllStringSubmatch(string(manual), -1)
+	if len(examples) == 0 {
+		t.Fatal("the manual has no examples")
+	}
+	for _, example := range examples {
+		load(t, folder(t, map[string]string{"words/en.json": example[1]}))
+	}
+}
+
+func TestOneFolderMayServeForPagesAndStaticFiles(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string]string{
+		"custom.css": ":root { --accent: #123456 }", "mark.svg": "<svg/>", "words/en.json": `{"brand": "Example Ltd"}`,
+	})
+	assets, err := static.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := templates.Load(dir, templates.WithAssets(assets.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, signIn(t, set, "en", templates.SignIn{}), "Example Ltd", assets.URL("mark.svg"), assets.URL("gatehouse.css"))
 }
