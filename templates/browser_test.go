@@ -201,8 +201,9 @@ func media(pairs ...string) chromedp.Action[chromedp.Void] {
 }
 
 const runAxe = `axe.run(document, {runOnly: {type: 'tag', values:
-  ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}}).then(r => JSON.stringify(
-  r.violations.map(v => v.id + ': ' + v.help + ': ' + v.nodes.map(n => n.html + ' ' + n.failureSummary).join(' | '))))`
+  ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}}).then(r => JSON.stringify({
+  passed: r.passes.map(p => p.id),
+  violations: r.violations.map(v => v.id + ': ' + v.help + ': ' + v.nodes.map(n => n.html + ' ' + n.failureSummary).join(' | '))}))`
 
 // TestPagesInABrowser looks at every page in light and dark, on a phone of 320
 // pixels and on a desk, in English; and in the other languages, whose words are
@@ -323,11 +324,14 @@ func look(ctx context.Context, t *testing.T, address, scheme string, width int64
 	if err != nil {
 		t.Fatal(err)
 	}
-	var violations []string
-	if err := json.Unmarshal([]byte(result), &violations); err != nil {
+	var found struct{ Passed, Violations []string }
+	if err := json.Unmarshal([]byte(result), &found); err != nil {
 		t.Fatal(err)
 	}
-	for _, violation := range violations {
+	if !slices.Contains(found.Passed, "color-contrast") {
+		t.Errorf("axe didn't measure contrast, only %v", found.Passed)
+	}
+	for _, violation := range found.Violations {
 		t.Errorf("axe: %s", violation)
 	}
 	keep(ctx, t)
