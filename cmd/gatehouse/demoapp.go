@@ -12,3 +12,6 @@ type demoAppOptions = demoapp.Options
 // newDemoApp returns a small application that signs in through the real protocol.
 // Several may be served side by side, each below its own BaseURL.
 func newDemoApp(opts demoAppOptions) http.Handler { return demoapp.New(opts) }
+
+// demoAppLink is another application to try.
+type demoAppLink = demoapp.Link
