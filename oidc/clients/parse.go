@@ -183,6 +183,8 @@ func (d *draft) mapping(n *yaml.Node, prefix string) {
 		}
 		seen[name] = k.Line
 		switch f := findField(key); {
+		case f != nil && strings.Contains(name, "."):
+			d.problem(k.Line, key, "unknown key", "write it beneath "+name[:strings.LastIndexByte(name, '.')]+":, without the dot")
 		case f != nil:
 			d.lines[key] = k.Line
 			d.field(f, v)

@@ -182,6 +182,7 @@ func TestEveryMistakeIsRefusedWithItsKeyAndAHint(t *testing.T) {
 		"swapped letters in a key":              {nextcloud + "cotnacts: [x]\n", 11, "cotnacts", "did you mean contacts?"},
 		"a misspelt nested key":                 {strings.Replace(nextcloud, "everyone", "everybody", 1), 8, "scopes.everybody", "did you mean scopes.everyone?"},
 		"a nested key on the outside":           {nextcloud + "everyone: [openid]\n", 11, "everyone", "did you mean scopes.everyone?"},
+		"a nested key with a dot":               {nextcloud + "lifespans.code: 1m\n", 11, "lifespans.code", "beneath lifespans:"},
 		"a key that is like nothing":            {nextcloud + "zzzzzz: 1\n", 11, "zzzzzz", "unknown key"},
 		"a key twice":                           {nextcloud + "consent: none\n", 11, "consent", "twice, first on line 6"},
 		"a secret in the clear":                 {nextcloud + "client_secret: hunter2\n", 11, "client_secret", "never written down"},
@@ -384,4 +385,13 @@ func FuzzParse(f *testing.F) {
 		}
 		clients.Warnings(c)
 	})
+}
+
+func TestTheExampleIsAClient(t *testing.T) {
+	t.Parallel()
+	const dir = "../../config/examples/clients.d"
+	s := open(t, dir)
+	if ids(s) != "nextcloud" || len(s.Warnings()) > 0 {
+		t.Errorf("clients %s, warnings %v", ids(s), s.Warnings())
+	}
 }

@@ -1,0 +1,131 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// Config is the configuration of one server. Paths are absolute, or relative to
+// the working directory where there is no file.
+type Config struct {
+	File string `mapstructure:"-"` // the configuration file, or ""
+
+	Issuer         string         `mapstructure:"issuer"` // an origin, without a slash at the end
+	Listen         string         `mapstructure:"listen"` // host:port
+	TLS            TLS            `mapstructure:"tls"`
+	TrustedProxies []netip.Prefix `mapstructure:"trusted_proxies"`
+	Database       string         `mapstructure:"database"`
+	ClientsDir     string         `mapstructure:"clients_dir"`
+	KeysDir        string         `mapstructure:"keys_dir"`
+	TemplatesDir   string         `mapstructure:"templates_dir"` // "" for none
+	StaticDir      string         `mapstructure:"static_dir"`    // "" for none
+	Log            Log            `mapstructure:"log"`
+	Lifespans      Lifespans      `mapstructure:"lifespans"`
+	RefreshGrace   time.Duration  `mapstructure:"refresh_grace"`
+	Session        Session        `mapstructure:"session"`
+	Throttle       Throttle       `mapstructure:"throttle"`
+	Directory      Directory      `mapstructure:"directory"`
+
+	// Claims names the directory attributes of claims in place of the usual ones;
+	// an empty list switches a claim off.
+	Claims map[string][]string `mapstructure:"-"`
+
+	// Warnings tells what is valid and had better not be.
+	Warnings []Problem `mapstructure:"-"`
+
+	sources map[string]source
+}
+
+// TLS is the server's own certificate; both empty without one.
+type TLS struct {
+	CertFile string `mapstructure:"cert_file"`
+	KeyFile  string `mapstructure:"key_file"`
+}
+
+// Enabled reports whether the server speaks TLS itself.
+func (t TLS) Enabled() bool { return t.CertFile != "" || t.KeyFile != "" }
+
+// Log says what is logged and how.
+type Log struct {
+	Level  slog.Level `mapstructure:"level"`
+	Format string     `mapstructure:"format"` // text or json
+}
+
+// Lifespans are how long what is issued lasts.
+type Lifespans struct {
+	Code    time.Duration `mapstructure:"code"`
+	Access  time.Duration `mapstructure:"access"`
+	ID      time.Duration `mapstructure:"id"`
+	Refresh time.Duration `mapstructure:"refresh"`
+}
+
+// Session says how long a browser stays signed in.
+type Session struct {
+	Idle        time.Duration `mapstructure:"idle"`
+	Absolute    time.Duration `mapstructure:"absolute"`
+	Remember    bool          `mapstructure:"remember"`
+	RememberFor time.Duration `mapstructure:"remember_for"`
+}
+
+// Throttle says how many sign-ins may fail.
+type Throttle struct {
+	AccountFailures int           `mapstructure:"account_failures"`
+	NetworkFailures int           `mapstructure:"network_failures"`
+	Window          time.Duration `mapstructure:"window"`
+	MaxWait         time.Duration `mapstructure:"max_wait"`
+}
+
+// Directory says where people are read from and how. What is empty follows from
+// the kind of the directory.
+type Directory struct {
+	URL              []string      `mapstructure:"url"`
+	StartTLS         bool          `mapstructure:"start_tls"`
+	CAFile           string        `mapstructure:"ca_file"`
+	BindDN           string        `mapstructure:"bind_dn"`
+	BindPassword     Secret        `mapstructure:"bind_password"`
+	BindPasswordFile string        `mapstructure:"bind_password_file"`
+	BaseDN           string        `mapstructure:"base_dn"`
+	UserBaseDN       string        `mapstructure:"user_base_dn"`
+	GroupBaseDN      string        `mapstructure:"group_base_dn"`
+	Kind             string        `mapstructure:"kind"`
+	LoginAttributes  []string      `mapstructure:"login_attributes"`
+	UserFilter       string        `mapstructure:"user_filter"`
+	IDAttribute      string        `mapstructure:"id_attribute"`
+	GroupFilter      string        `mapstructure:"group_filter"`
+	NestedGroups     bool          `mapstructure:"nested_groups"`
+	Timeout          time.Duration `mapstructure:"timeout"`
+	PoolSize         int           `mapstructure:"pool_size"`
+}
+
+// Password returns the password of BindDN, from the file as it is now if there
+// is one: passwords are changed while the server runs.
+func (d Directory) Password() (Secret, error) {
+	if d.BindPasswordFile != "" {
+		return readSecret(d.BindPasswordFile)
+	}
+	return d.BindPassword, nil
+}
+
+// Secret is a text that must not reach a log, a listing or an error: it prints
+// as stars, whatever the verb.
+type Secret string
+
+const stars = "***"
+
+// Reveal returns the text itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// String returns stars.
+func (Secret) String() string { return stars }
+
+// Format writes stars.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, stars) }
+
+// LogValue returns stars.
+func (Secret) LogValue() slog.Value { return slog.StringValue(stars) }
+
+// MarshalText returns stars.
+func (Secret) MarshalText() ([]byte, error) { return []byte(stars), nil }

@@ -1,0 +1,104 @@
+package config
+
+import "time"
+
+// kind is the type of a setting's value.
+type kind string
+
+const (
+	kindText     kind = "text"
+	kindFile     kind = "file"
+	kindFolder   kind = "folder"
+	kindFlag     kind = "true or false"
+	kindNumber   kind = "number"
+	kindDuration kind = "duration"
+	kindLevel    kind = "level"
+	kindList     kind = "list"
+	kindNetworks kind = "list of networks"
+	kindSecret   kind = "secret"
+	kindClaims   kind = "claim: attributes"
+)
+
+// What a reload does: what is read again without a restart.
+const (
+	atStart      = "read at start"
+	liveClients  = "read at start; the files in it are read again when they change"
+	liveKeys     = "read at start; the keys in it are read again when they change"
+	livePassword = "read again when the directory refuses the password"
+)
+
+// setting is one row of the table that reading, checking and the reference
+// document are all made from.
+type setting struct {
+	key         string
+	kind        kind
+	def         string   // as it would be written, "" for nothing
+	defDoc      string   // in words, where def doesn't say it all
+	values      []string // allowed values
+	least, most int64    // bounds of a number or a duration
+	required    bool
+	reload      string
+	doc         string
+}
+
+const (
+	second = int64(time.Second)
+	minute = int64(time.Minute)
+	hour   = int64(time.Hour)
+	day    = 24 * hour
+)
+
+var settings = []setting{
+	{key: "issuer", kind: kindText, required: true, reload: atStart, doc: "The address that people and applications reach the server under, such as https://sso.example.org: scheme and host, no path. It is in every token and every application's configuration, so choose it for good. http is for loopback hosts only."},
+	{key: "listen", kind: kindText, def: "127.0.0.1:8080", reload: atStart, doc: "The address and port to listen on; `:443` for all addresses."},
+	{key: "tls.cert_file", kind: kindFile, reload: atStart, doc: "The server's certificate with its chain in PEM, if no proxy ends TLS."},
+	{key: "tls.key_file", kind: kindFile, reload: atStart, doc: "The private key of the certificate in PEM, readable for the server's account alone."},
+	{key: "trusted_proxies", kind: kindNetworks, reload: atStart, doc: "Addresses or networks of the proxies before the server. Only they are believed when they say who asks, with X-Forwarded-For, -Proto and -Host. Required without TLS of the server's own, unless issuer and listen are both loopback."},
+	{key: "database", kind: kindFile, def: "gatehouse.db", reload: atStart, doc: "The SQLite file that grants and tokens are kept in. It is made if it isn't there; its folder must be."},
+	{key: "clients_dir", kind: kindFolder, def: "clients.d", reload: liveClients, doc: "The folder of the [client files](client-files.md)."},
+	{key: "keys_dir", kind: kindFolder, def: "keys", reload: liveKeys, doc: "The folder of the signing keys. The first start makes it, and keys in it."},
+	{key: "templates_dir", kind: kindFolder, reload: atStart, doc: "A folder of page templates and words to use instead of those inside."},
+	{key: "static_dir", kind: kindFolder, reload: atStart, doc: "A folder of styles and pictures to use instead of those inside."},
+	{key: "log.level", kind: kindLevel, def: "info", values: []string{"debug", "info", "warn", "error"}, reload: atStart, doc: "The least important lines that are logged. Audit lines have the level info."},
+	{key: "log.format", kind: kindText, def: "text", values: []string{"text", "json"}, reload: atStart, doc: "How log lines look."},
+	{key: "lifespans.code", kind: kindDuration, def: "60s", least: second, most: 10 * minute, reload: atStart, doc: "How long an authorization code can be used. A client file may say otherwise, here and for the next three."},
+	{key: "lifespans.access", kind: kindDuration, def: "1h", least: second, most: 7 * day, reload: atStart, doc: "How long an access token lives. The directory is asked whenever one is used, so a long life gives nobody rights that they have lost."},
+	{key: "lifespans.id", kind: kindDuration, def: "1h", least: second, most: 7 * day, reload: atStart, doc: "How long an ID token is valid."},
+	{key: "lifespans.refresh", kind: kindDuration, def: "30d", least: second, most: 730 * day, reload: atStart, doc: "How long a refresh token lives while it is not used; every use gives a new one."},
+	{key: "refresh_grace", kind: kindDuration, def: "10s", least: 0, most: 5 * minute, reload: atStart, doc: "How long a used refresh token may be used once more, for applications that lost the answer. After that, a second use ends all tokens of the grant. 0s for never."},
+	{key: "session.idle", kind: kindDuration, def: "8h", least: second, most: 30 * day, reload: atStart, doc: "How long a browser stays signed in without coming back."},
+	{key: "session.absolute", kind: kindDuration, def: "12h", least: second, most: 90 * day, reload: atStart, doc: "How long a browser stays signed in at all. Not less than session.idle."},
+	{key: "session.remember", kind: kindFlag, def: "false", reload: atStart, doc: "Whether the sign-in page offers to remember the browser."},
+	{key: "session.remember_for", kind: kindDuration, def: "30d", least: minute, most: 400 * day, reload: atStart, doc: "How long a remembered browser stays signed in, whatever the two limits above."},
+	{key: "throttle.account_failures", kind: kindNumber, def: "4", least: 1, most: 1000, reload: atStart, doc: "How many sign-ins of one account may fail within throttle.window. Then the directory is not asked for a while. Keep it below the directory's own lock-out, and nobody can lock others out by guessing."},
+	{key: "throttle.network_failures", kind: kindNumber, def: "100", least: 1, most: 1_000_000, reload: atStart, doc: "How many sign-ins from one address (IPv6: one /64) may fail within throttle.window. Every person who signs in from there raises it, so that an office behind one address isn't kept out."},
+	{key: "throttle.window", kind: kindDuration, def: "15m", least: second, most: day, reload: atStart, doc: "How long a failure counts."},
+	{key: "throttle.max_wait", kind: kindDuration, def: "1h", least: second, most: 7 * day, reload: atStart, doc: "The longest wait; each further failure doubles it up to here. Not less than throttle.window."},
+	{key: "directory.url", kind: kindList, required: true, reload: atStart, doc: "The servers of the directory, ldaps:// or ldap://, all with the same content; the next is used when one can't be reached. ldap:// to another machine needs start_tls."},
+	{key: "directory.start_tls", kind: kindFlag, def: "false", reload: atStart, doc: "Encrypt ldap:// connections before anything else is said."},
+	{key: "directory.ca_file", kind: kindFile, defDoc: "the system's", reload: atStart, doc: "The certificate authorities (PEM) that may sign the directory's certificate."},
+	{key: "directory.bind_dn", kind: kindText, defDoc: "anonymous", reload: atStart, doc: "The account that reads people and groups. It needs no right to write."},
+	{key: "directory.bind_password", kind: kindSecret, reload: atStart, doc: "Its password. Better keep it in a file of its own; here, the configuration file may be readable for the server's account alone."},
+	{key: "directory.bind_password_file", kind: kindFile, reload: livePassword, doc: "The file with its password, readable for the server's account alone. One line break at the end doesn't count."},
+	{key: "directory.base_dn", kind: kindText, required: true, reload: atStart, doc: "Where people and groups are looked for. May be left out if the next two are both there."},
+	{key: "directory.user_base_dn", kind: kindText, defDoc: "directory.base_dn", reload: atStart, doc: "Where people are looked for."},
+	{key: "directory.group_base_dn", kind: kindText, defDoc: "directory.base_dn", reload: atStart, doc: "Where groups are looked for."},
+	{key: "directory.kind", kind: kindText, defDoc: "found by asking", values: []string{"openldap", "ad", "389ds", "freeipa", "lldap", "custom"}, reload: atStart, doc: "What the directory is. It decides about the filters and attributes below."},
+	{key: "directory.login_attributes", kind: kindList, defDoc: "by kind", reload: atStart, doc: "The attributes that a typed name is compared with, such as uid and mail. The first one names the person."},
+	{key: "directory.user_filter", kind: kindText, defDoc: "by kind", reload: atStart, doc: "An LDAP filter that says which entries are people."},
+	{key: "directory.id_attribute", kind: kindText, defDoc: "by kind", reload: atStart, doc: "The attribute with the stable id that becomes sub. A change of it makes everybody a stranger to every application."},
+	{key: "directory.group_filter", kind: kindText, defDoc: "by kind", reload: atStart, doc: "An LDAP filter that says which entries are groups."},
+	{key: "directory.nested_groups", kind: kindFlag, def: "true", reload: atStart, doc: "Whether members of a group within a group count as members of the outer one."},
+	{key: "directory.timeout", kind: kindDuration, def: "3s", least: second / 10, most: minute, reload: atStart, doc: "How long the directory may take for an answer before it counts as unreachable."},
+	{key: "directory.pool_size", kind: kindNumber, def: "16", least: 1, most: 1000, reload: atStart, doc: "The most connections for reading, and as many for checking passwords, to each server."},
+	{key: "claims", kind: kindClaims, defDoc: "the usual attributes", reload: atStart, doc: "Directory attributes to take claims from instead of the usual ones, the first with a value first; an empty list switches a claim off. Parts of the address are written address.locality and so on; @username is the name of sign-in; email_verified and phone_number_verified also take true and false."},
+}
+
+func find(key string) *setting {
+	for i := range settings {
+		if settings[i].key == key {
+			return &settings[i]
+		}
+	}
+	return nil
+}
