@@ -329,6 +329,20 @@ func TestAThousandClientsAreLookedAtQuickly(t *testing.T) {
 	}
 }
 
+func TestAFolderOfTooManyFilesIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string]string{"a.yaml": named("a")})
+	for i := range clients.MaxFiles {
+		if err := os.Symlink("a.yaml", filepath.Join(dir, fmt.Sprintf("x%d.yaml", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := clients.Open(dir)
+	if p := problemsOf(t, err); len(p) != 1 || p[0].File != dir || !strings.Contains(p[0].Message, "more than 10000") {
+		t.Errorf("got %d problems, %.200s", len(p), err)
+	}
+}
+
 func BenchmarkReloadOfNothingNew(b *testing.B) {
 	dir := b.TempDir()
 	for i := range 1000 {
