@@ -104,3 +104,50 @@ func TestTwoStoresWriteAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestACommandGetsItsTurnWhileTheServerCommitsBackToBack(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "gatehouse.db")
+	server := open(t, path)
+	a := benchAuthorization()
+	if err := server.SaveAuthorization(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	end := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-end:
+					return
+				default:
+				}
+				if err := server.SaveAuthorization(t.Context(), benchAuthorization()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	var longest time.Duration
+	for range 10 {
+		begin := time.Now()
+		command, err := store.Open(t.Context(), path, store.Options{})
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		if err := command.RevokeGrant(t.Context(), a.Grant.ID, time.Now()); err != nil {
+			t.Error(err)
+		}
+		if err := command.Close(); err != nil {
+			t.Error(err)
+		}
+		longest = max(longest, time.Since(begin))
+	}
+	close(end)
+	wg.Wait()
+	if longest > 2*time.Second {
+		t.Errorf("the longest of ten commands took %v", longest)
+	}
+}

@@ -17,9 +17,12 @@ import (
 	"github.com/mattn/go-sqlite3"
 )
 
-// busyTimeout is how long a connection waits for the write lock of another
-// process, such as a command that revokes a grant while the server runs.
+// busyTimeout is how long we wait for the write lock of another process, such as
+// a command that revokes a grant while the server runs.
 const busyTimeout = 5 * time.Second
+
+// lockPause is how long we leave the lock alone before we ask again.
+const lockPause = 500 * time.Microsecond
 
 // connector opens connections of one DSN. It is here so that every connection
 // gets the pragmas for which the driver knows no DSN parameter, without a driver
@@ -42,6 +45,7 @@ func (c *connector) Driver() driver.Driver                        { return c.dri
 func writerDB(path string) *sql.DB {
 	dsn := sqliteDSN(path, url.Values{
 		"mode":          {"rw"}, // createFile has made it, with its rights
+		"_busy_timeout": {"1"},  // then untilFree tries again
 		"_txlock":       {"immediate"},
 		"_journal_mode": {"WAL"},
 		"_synchronous":  {"FULL"},
@@ -62,7 +66,11 @@ func writerDB(path string) *sql.DB {
 
 // readerDB returns the pool of connections that read, and can do nothing else.
 func readerDB(path string) *sql.DB {
-	dsn := sqliteDSN(path, url.Values{"mode": {"ro"}, "_query_only": {"on"}})
+	dsn := sqliteDSN(path, url.Values{
+		"mode":          {"ro"},
+		"_query_only":   {"on"},
+		"_busy_timeout": {fmt.Sprint(busyTimeout.Milliseconds())},
+	})
 	db := sql.OpenDB(&connector{dsn: dsn, driver: &sqlite3.SQLiteDriver{}})
 	// A read takes microseconds of processor and seldom a disk; more connections
 	// than this only cost memory.
@@ -76,12 +84,38 @@ func readerDB(path string) *sql.DB {
 // connection to one goroutine at a time, so SQLite's own mutexes are left out.
 // Prepared statements are kept by each connection.
 func sqliteDSN(path string, params url.Values) string {
-	params.Set("_busy_timeout", fmt.Sprint(busyTimeout.Milliseconds()))
 	params.Set("_mutex", "no")
 	params.Set("_stmt_cache_size", "48")
 	params.Set("_cache_size", "-4000") // KiB a connection
 	u := url.URL{Scheme: "file", Path: path, RawQuery: params.Encode()}
 	return u.String()
+}
+
+// untilFree repeats try while another process has the lock, for the busy timeout.
+//
+// SQLite would wait itself, but it sleeps longer and longer, up to 100 ms: while
+// a server commits back to back it would hardly ever wake in a gap. And for the
+// lock that turns a new file to WAL it doesn't wait at all.
+func untilFree(ctx context.Context, try func() error) error {
+	var deadline time.Time
+	for {
+		err := try()
+		if !isBusy(err) {
+			return err
+		}
+		if now := time.Now(); deadline.IsZero() {
+			deadline = now.Add(busyTimeout)
+		} else if now.After(deadline) {
+			return err
+		}
+		pause := time.NewTimer(lockPause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return ctx.Err()
+		}
+	}
 }
 
 // sqlitePath checks what the operator wrote as the place of the database.

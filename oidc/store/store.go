@@ -74,29 +74,6 @@ func (s *Store) prepare(ctx context.Context, path string) error {
 	return s.readers.PingContext(ctx)
 }
 
-// untilFree repeats try while the database is busy. SQLite waits for locks
-// itself, but not for the one that turns a new file to WAL, where waiting could
-// be a deadlock: it reports busy at once when several processes start together.
-func untilFree(ctx context.Context, try func() error) error {
-	deadline := time.NewTimer(busyTimeout)
-	defer deadline.Stop()
-	for {
-		err := try()
-		if !isBusy(err) {
-			return err
-		}
-		pause := time.NewTimer(10 * time.Millisecond)
-		select {
-		case <-pause.C:
-		case <-deadline.C:
-			return err
-		case <-ctx.Done():
-			pause.Stop()
-			return ctx.Err()
-		}
-	}
-}
-
 // Close finishes the writes that wait, moves the log into the database file and
 // closes it. Methods called afterwards return oidc.ErrUnavailable. A second
 // Close does nothing.

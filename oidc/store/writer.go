@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 const (
@@ -19,6 +20,10 @@ const (
 	// maxBatch bounds the writes of one commit, so that the first of them does
 	// not wait long for the last.
 	maxBatch = 128
+	// lockHold is how long this process may commit back to back, lockGap how long
+	// it then leaves the lock to others. The gap is several lockPauses long.
+	lockHold = 100 * time.Millisecond
+	lockGap  = 3 * time.Millisecond
 )
 
 var (
@@ -118,7 +123,14 @@ func (w *writer) close() {
 func (w *writer) loop() {
 	defer close(w.ended)
 	batch := make([]*job, 0, maxBatch)
-	for first := range w.queue {
+	gap := time.Now() // since when we have the lock to ourselves
+	for {
+		idle := time.Now()
+		first, open := <-w.queue
+		if !open {
+			break
+		}
+		gap = giveWay(gap, idle)
 		// Those who were just answered by the last commit come back with their
 		// next write if they get the processor first.
 		runtime.Gosched()
@@ -128,6 +140,21 @@ func (w *writer) loop() {
 	if w.conn != nil {
 		_ = w.conn.Close() // hands it back to the pool, whose Close reports
 	}
+}
+
+// giveWay leaves the lock alone for a moment where we have had it back to back
+// for long: another process, which can only ask again and again, gets its turn.
+// It returns when the lock was last left alone.
+func giveWay(last, idle time.Time) time.Time {
+	now := time.Now()
+	switch {
+	case now.Sub(idle) >= lockGap:
+		return now
+	case now.Sub(last) < lockHold:
+		return last
+	}
+	time.Sleep(lockGap)
+	return time.Now()
 }
 
 // commit runs first and the jobs that wait behind it in one transaction and
@@ -180,7 +207,10 @@ func (w *writer) begin(ctx context.Context) error {
 		}
 		w.conn = conn
 	}
-	_, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+	err := untilFree(ctx, func() error {
+		_, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE")
+		return err
+	})
 	if err != nil && !isBusy(err) {
 		w.discard(ctx)
 	}
