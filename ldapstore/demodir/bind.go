@@ -29,7 +29,8 @@ type login struct {
 	tellPolicy  bool // the policy has a word to say, even if it is an empty one
 	policyError int64
 	expiresIn   int64 // seconds until the password expires, 0 for no warning
-	graceLeft   int64 // logins left with an expired password, 0 for no warning
+	grace       bool  // this was a login with an expired password
+	graceLeft   int64 // how many more there may be
 }
 
 func (c *conn) prepareBind(m *message) (Operation, func(context.Context, Fault), *result) {
@@ -120,12 +121,15 @@ func (s *Server) judgeAge(l *login, policy policy, now time.Time) {
 			return ErrNoEntry
 		}
 		used := e.values("pwdGraceUseTime")
-		if l.graceLeft = policy.grace - int64(len(used)); l.graceLeft < 1 {
+		left := policy.grace - int64(len(used))
+		if left < 1 {
 			return nil
 		}
-		return d.set(e, "pwdGraceUseTime", append(slices.Clone(used), now.UTC().Format("20060102150405.000000000Z"))...)
+		l.grace, l.graceLeft = true, left-1
+		at := now.UTC().Add(time.Duration(len(used))) // no two are the same, or they would be one value
+		return d.set(e, "pwdGraceUseTime", append(slices.Clone(used), at.Format("20060102150405.000000000Z"))...)
 	})
-	if err != nil || l.graceLeft < 1 {
+	if err != nil || !l.grace {
 		*l = login{result: invalidCredentials, tellPolicy: true, policyError: policyPasswordExpired}
 	}
 }
@@ -133,7 +137,7 @@ func (s *Server) judgeAge(l *login, policy policy, now time.Time) {
 // policyValue encodes a PasswordPolicyResponseValue.
 func (l *login) policyValue() string {
 	p := ber.NewSequence("")
-	if l.expiresIn > 0 || l.graceLeft > 0 {
+	if l.expiresIn > 0 || l.grace {
 		warning := ber.Encode(ber.ClassContext, ber.TypeConstructed, 0, nil, "")
 		if l.expiresIn > 0 {
 			warning.AppendChild(ber.NewInteger(ber.ClassContext, ber.TypePrimitive, 0, l.expiresIn, ""))

@@ -201,6 +201,7 @@ func keyValue(s string) string {
 // name is written in a way of which this makes nothing, such as with quotes.
 func spelt(dn, folded string) string {
 	var value []byte
+	inValue := false // behind the = of an attribute
 	for i := 0; i <= len(dn); i++ {
 		switch {
 		case i == len(dn) || dn[i] == ',' || dn[i] == ';' || dn[i] == '+':
@@ -210,9 +211,9 @@ func spelt(dn, folded string) string {
 			if i == len(dn) || dn[i] != '+' {
 				return folded
 			}
-			value = nil
-		case dn[i] == '=' && !strings.Contains(string(value), "="):
-			value = []byte{}
+			value, inValue = nil, false
+		case dn[i] == '=' && !inValue:
+			value, inValue = nil, true
 		case dn[i] == '\\' && i+1 < len(dn):
 			if raw, err := hex.DecodeString(dn[i+1 : min(i+3, len(dn))]); err == nil && len(raw) == 1 {
 				value = append(value, raw...)
