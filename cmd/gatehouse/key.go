@@ -1,0 +1,247 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gatehouse/config"
+	"gatehouse/oidc"
+	"gatehouse/oidc/clients"
+	"gatehouse/oidc/keys"
+)
+
+func newKeyCommand(env *environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "key",
+		Short: "Signing keys: list, rotate and retire them",
+		Long: `Keys sign ID tokens. All keys are published. Of each algorithm the active one
+signs, the next one waits for its time, and inactive ones verify what they have
+signed. A running server takes changes over by itself. Private keys are never
+printed.`,
+	}
+	cmd.AddCommand(newKeyListCommand(env), newKeyCreateCommand(env), newKeyRotateCommand(env), newKeyRetireCommand(env))
+	asGroup(cmd)
+	return cmd
+}
+
+// openKeys reads the keys and makes none.
+func (e *environment) openKeys(cfg *config.Config) (*keys.Ring, error) {
+	ring, err := keys.Load(cfg.KeysDir, e.now)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, withHint(fmt.Errorf("there are no keys yet: %w", err), "the first start of gatehouse serve makes them")
+	}
+	return ring, err
+}
+
+func (e *environment) printKeys(infos []keys.Info) error {
+	return e.print(infos, func(w io.Writer) {
+		rows := make([][]string, len(infos))
+		for i, k := range infos {
+			from := when(k.ActiveFrom)
+			if k.ActiveFrom.IsZero() {
+				from = "key rotate"
+			}
+			rows[i] = []string{k.Kid, k.Alg, string(k.State), when(k.CreatedAt), from, when(k.InactiveFrom)}
+		}
+		table(w, []string{"KID", "ALG", "STATE", "MADE", "SIGNS FROM", "SIGNS UNTIL"}, rows)
+	})
+}
+
+func newKeyListCommand(env *environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the keys, without their private parts",
+		Args:  arguments(0, 0),
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := env.load()
+			if err != nil {
+				return err
+			}
+			ring, err := env.openKeys(cfg)
+			if err != nil {
+				return err
+			}
+			return env.printKeys(ring.List())
+		},
+	}
+	env.addOutput(cmd)
+	return cmd
+}
+
+func newKeyCreateCommand(env *environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "create [ES256|RS256]",
+		Short: "Make a spare key that is published and waits",
+		Long: `Make a spare key, for ES256 unless said otherwise. Applications can learn it from
+now on; it signs nothing until key rotate takes it into use.`,
+		Args:      arguments(0, 1),
+		ValidArgs: []string{keys.ES256, keys.RS256},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			algorithms, err := algorithms(append(args, keys.ES256)[:1])
+			if err != nil {
+				return err
+			}
+			return env.changeKeys(cmd, "key create", algorithms, (*keys.Ring).Create)
+		},
+	}
+	env.addOutput(cmd)
+	return cmd
+}
+
+func newKeyRotateCommand(env *environment) *cobra.Command {
+	delay, atOnce := keys.PublicationDelay, false
+	cmd := &cobra.Command{
+		Use:   "rotate [ES256|RS256]",
+		Short: "Let another key sign; the old one goes on verifying",
+		Long: `Put another key in the place of the active one, of both algorithms unless one is
+named. The new key is published at once and signs when applications have had the
+time to learn it. The old one goes on verifying until key retire. Nobody notices.
+
+If a private key has leaked: rotate --now, then retire the old key with --now.
+Applications that keep the keys for a while may then refuse sign-ins for as long.`,
+		Args:      arguments(0, 1),
+		ValidArgs: []string{keys.ES256, keys.RS256},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			algorithms, err := algorithms(args)
+			if err != nil {
+				return err
+			}
+			switch {
+			case atOnce && cmd.Flags().Changed("delay"):
+				return usage("--now and --delay exclude each other", "leave one of them out")
+			case delay < 0:
+				return usage("--delay lies in the past", "write a duration such as 10m")
+			case atOnce:
+				delay = 0
+			}
+			return env.changeKeys(cmd, "key rotate", algorithms, func(ring *keys.Ring, alg string) (keys.Info, error) {
+				return ring.RotateAfter(alg, delay)
+			})
+		},
+	}
+	cmd.Flags().DurationVar(&delay, "delay", delay, "how long the new key is published before it signs")
+	cmd.Flags().BoolVar(&atOnce, "now", false, "let the new key sign at once, for emergencies")
+	env.addOutput(cmd)
+	return cmd
+}
+
+func algorithms(args []string) ([]string, error) {
+	switch {
+	case len(args) == 0:
+		return []string{keys.ES256, keys.RS256}, nil
+	case args[0] != keys.ES256 && args[0] != keys.RS256:
+		return nil, usage(fmt.Sprintf("algorithm %q is not known", args[0]), "write ES256 or RS256")
+	default:
+		return args, nil
+	}
+}
+
+// changeKeys makes or rotates a key of each algorithm, and tells and records it.
+func (e *environment) changeKeys(cmd *cobra.Command, what string, algorithms []string, change func(ring *keys.Ring, alg string) (keys.Info, error)) error {
+	cfg, err := e.load()
+	if err != nil {
+		return err
+	}
+	ring, err := e.openKeys(cfg)
+	if err != nil {
+		return err
+	}
+	var made []keys.Info
+	var failed error
+	for _, alg := range algorithms {
+		info, err := change(ring, alg)
+		if err != nil {
+			failed = err
+			break
+		}
+		made = append(made, info)
+		e.audit(cmd.Context(), cfg, what, slog.String("kid", info.Kid))
+	}
+	if len(made) > 0 {
+		failed = errors.Join(failed, e.printKeys(made))
+	}
+	return failed
+}
+
+func newKeyRetireCommand(env *environment) *cobra.Command {
+	atOnce := false
+	cmd := &cobra.Command{
+		Use:   "retire KID",
+		Short: "Delete a key: what it signed is no longer accepted",
+		Long: `Delete a key for good. It has to be one that no longer signs, and long enough
+that no ID token of it can still be valid, unless --now says not to wait. The
+active key of an algorithm is never deleted.`,
+		Args:              arguments(1, 1),
+		ValidArgsFunction: env.completeKey,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return env.retireKey(cmd, args[0], atOnce)
+		},
+	}
+	cmd.Flags().BoolVar(&atOnce, "now", false, "don't wait until its ID tokens have expired")
+	env.addOutput(cmd)
+	return cmd
+}
+
+func (e *environment) retireKey(cmd *cobra.Command, kid string, atOnce bool) error {
+	cfg, err := e.load()
+	if err != nil {
+		return err
+	}
+	ring, err := e.openKeys(cfg)
+	if err != nil {
+		return err
+	}
+	for _, k := range ring.List() {
+		if k.Kid != kid || k.State != keys.StateInactive || atOnce {
+			continue
+		}
+		if until := k.InactiveFrom.Add(longestIDToken(cfg)); e.now().Before(until) {
+			return withHint(fmt.Errorf("ID tokens that %s has signed may be valid until %s", kid, when(until)), "wait, or retire it with --now: those tokens are then refused")
+		}
+	}
+	err = ring.Retire(kid)
+	if errors.Is(err, oidc.ErrNotFound) {
+		return withHint(err, "gatehouse key list shows all keys")
+	}
+	if err != nil {
+		return err
+	}
+	e.audit(cmd.Context(), cfg, "key retire", slog.String("kid", kid))
+	return e.print(map[string]any{"retired": kid}, func(w io.Writer) { fmt.Fprintf(w, "key %s is deleted\n", kid) })
+}
+
+// longestIDToken returns how long an ID token lives at most. Client files that
+// can't be read now are left out: the server's own lifespan is the usual one.
+func longestIDToken(cfg *config.Config) time.Duration {
+	longest := lifespans(cfg).ID
+	set, err := clients.Open(cfg.ClientsDir)
+	if err != nil {
+		return longest
+	}
+	for _, c := range set.All() {
+		longest = max(longest, c.Lifespans.ID)
+	}
+	return longest
+}
+
+func (e *environment) completeKey(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	cfg, err := e.load()
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ring, err := e.openKeys(cfg)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var kids []string
+	for _, k := range ring.List() {
+		kids = append(kids, k.Kid+"\t"+string(k.State))
+	}
+	return kids, cobra.ShellCompDirectiveNoFileComp
+}
