@@ -26,7 +26,7 @@ type conn struct {
 	server *Server
 	number uint64
 	raw    net.Conn
-	ctx    context.Context //nolint:containedctx // the life of the connection
+	ctx    context.Context // the life of the connection
 	cancel context.CancelFunc
 
 	writing sync.Mutex

@@ -190,8 +190,10 @@ func (s *Server) SetPassword(dn, password string) error {
 			name   string
 			values []string
 		}{
-			{"userPassword", []string{HashPassword(password)}}, {"pwdChangedTime", []string{formatStamp(d.tree.now())}},
-			{"pwdReset", nil}, {"pwdGraceUseTime", nil},
+			{"userPassword", []string{HashPassword(password)}},
+			{"pwdChangedTime", []string{formatStamp(d.tree.now())}},
+			{"pwdReset", nil},
+			{"pwdGraceUseTime", nil},
 		} {
 			if e, err = e.with(d.schema, a.name, a.values...); err != nil {
 				return err

@@ -19,13 +19,6 @@ const (
 	yes
 )
 
-func verdictOf(b bool) verdict {
-	if b {
-		return yes
-	}
-	return no
-}
-
 // The context tags of a Filter.
 const (
 	filterAnd ber.Tag = iota

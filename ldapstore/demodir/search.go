@@ -117,7 +117,7 @@ func (c *conn) prepareSearch(m *message) (Operation, func(context.Context, Fault
 // searching is one search on its way.
 type searching struct {
 	conn    *conn
-	ctx     context.Context //nolint:containedctx // of this one operation
+	ctx     context.Context // of this one operation
 	message *message
 	request *searchRequest
 	page    *page

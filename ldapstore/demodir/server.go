@@ -50,7 +50,7 @@ type Server struct {
 	tree       *tree
 	serviceKey string
 	listener   net.Listener
-	ctx        context.Context //nolint:containedctx // the life of the server: what it starts ends with it
+	ctx        context.Context // the life of the server: what it starts ends with it
 	cancel     context.CancelFunc
 	unlink     func() bool
 	wait       sync.WaitGroup

@@ -19,7 +19,7 @@ func tool(t *testing.T, name string, args ...string) (string, error) {
 		}
 		t.Skipf("%s is missing: install the package ldap-utils", name)
 	}
-	cmd := exec.CommandContext(t.Context(), path, args...) //nolint:gosec // of the tests below
+	cmd := exec.CommandContext(t.Context(), path, args...)
 	cmd.Env = append(os.Environ(), "LDAPNOINIT=1")
 	out, err := cmd.CombinedOutput()
 	return string(out), err

@@ -191,7 +191,9 @@ func (a *app) session(r *http.Request) *session {
 }
 
 func (a *app) newCookie(value string, maxAge int) *http.Cookie {
-	return &http.Cookie{Name: a.cookie, Value: value, Path: a.path + "/", MaxAge: maxAge, HttpOnly: true, Secure: a.secure, SameSite: http.SameSiteLaxMode}
+	return &http.Cookie{ //nolint:gosec // Secure wherever the application is reached over https; on loopback it is not
+		Name: a.cookie, Value: value, Path: a.path + "/", MaxAge: maxAge, HttpOnly: true, Secure: a.secure, SameSite: http.SameSiteLaxMode,
+	}
 }
 
 // toHome ends an action: what it has to say is shown on the page that follows, so
