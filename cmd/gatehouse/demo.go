@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +17,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"gatehouse/config"
 	"gatehouse/ldapstore/demodir"
@@ -172,7 +172,7 @@ func writeDemo(dir, issuer, apps string, people *demodir.Server, all []*demoApp)
 	write := func(name string, content any) {
 		var text []byte
 		if err == nil {
-			text, err = yaml.Marshal(content)
+			text, err = json.MarshalIndent(content, "", "  ") // which is YAML, too
 		}
 		path := filepath.Join(dir, name)
 		if err == nil {
