@@ -280,7 +280,10 @@ func TestErrorsAreToldInPlainWordsAndEscaped(t *testing.T) {
 	p.set(func(p *provider) {
 		p.answer = url.Values{"error": {"access_denied"}, "error_description": {`missing scopes: <script>alert(1)</script>"`}}
 	})
-	b.want("GET", "/signin", 403, "You were not let in to Wiki", "access_denied", "&lt;script&gt;alert(1)", `id="retry"`)
+	b.want("GET", "/signin", 403, "You were not let in to Wiki", "access_denied", "&lt;script&gt;alert(1)", `id="retry"`, `href="/wiki/signin?prompt=login"`)
+	if b.want("GET", "/signin?prompt=login", 403); p.asked.Get("prompt") != "login" {
+		t.Error("the provider is not told to ask who it is")
+	}
 	p.set(func(p *provider) { p.answer = url.Values{"error": {`<img src=x>`}} })
 	b.want("GET", "/signin", 403, "The sign-in did not succeed", "&lt;img src=x&gt;")
 	p.set(func(p *provider) { p.answer = nil; p.token = "invalid_grant" })

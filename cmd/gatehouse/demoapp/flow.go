@@ -39,7 +39,11 @@ func (a *app) signIn(w http.ResponseWriter, r *http.Request) {
 	}
 	state, sent := rand.Text(), pending{nonce: rand.Text(), verifier: oauth2.GenerateVerifier(), begun: a.opts.Now()}
 	s.expect(state, sent)
-	http.Redirect(w, r, a.config(p).AuthCodeURL(state, oidc.Nonce(sent.nonce), oauth2.S256ChallengeOption(sent.verifier)), http.StatusSeeOther)
+	more := []oauth2.AuthCodeOption{oidc.Nonce(sent.nonce), oauth2.S256ChallengeOption(sent.verifier)}
+	if r.URL.Query().Get("prompt") == "login" { // so that somebody else may come
+		more = append(more, oauth2.SetAuthURLParam("prompt", "login"))
+	}
+	http.Redirect(w, r, a.config(p).AuthCodeURL(state, more...), http.StatusSeeOther)
 }
 
 // callback takes the answer of the provider.

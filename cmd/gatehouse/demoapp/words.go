@@ -16,6 +16,7 @@ type notice struct {
 	Code   string // the protocol's word for it
 	Detail string // what the provider said
 	Retry  bool   // signing in again may help
+	Other  bool   // signing in as somebody else may
 }
 
 // explain puts an error code of the protocol in plain words (RFC 6749, sections
@@ -24,7 +25,7 @@ func explain(title, code, detail string) *notice {
 	n := &notice{Bad: true, Code: code, Detail: detail, Retry: true}
 	switch code {
 	case "access_denied":
-		n.Title = "You were not let in to " + title
+		n.Title, n.Other = "You were not let in to "+title, true
 		n.Text = "Either you said no, or your account does not have what this application asks for. An administrator gives access by adding you to a group in the directory."
 	case "login_required", "interaction_required", "account_selection_required":
 		n.Title, n.Text = "You have to sign in", "The provider wants to see you before it answers."
