@@ -17,7 +17,7 @@ FUZZTIME            ?= 10s
 PACKAGES            ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test unit race lint tidy-check fuzz bench docs docs-check vulncheck clean test-tools
+.PHONY: help run build test unit race lint fuzz bench docs vulncheck clean test-tools
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -66,6 +66,9 @@ fuzz: gcc ## run every fuzz test for FUZZTIME (10s)
 
 bench: build test-tools ## measure the real server on a real directory, beside the targets
 	$(GO) run -buildvcs=false ./cmd/bench -server bin/gatehouse $(BENCHFLAGS)
+
+docs: gcc ## write the reference documents anew from the code that they describe
+	$(GO) generate ./...
 
 vulncheck: ## look the dependencies up in Go's vulnerability database (needs the network)
 	GOFLAGS= GOBIN=$(CACHE)/bin $(GO) install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
