@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -15,11 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"encoding/json"
-
-	"golang.org/x/oauth2"
-
 	goidc "github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
 
 	"gatehouse/ldapstore/ldaptest"
 )
@@ -93,7 +91,7 @@ func TestKillingTheServerNeverBreaksItsWord(t *testing.T) {
 		for worker := range 6 {
 			group.Go(func() { w.work(ctx, worker) })
 		}
-		pause(20 + rand.IntN(80)) //nolint:gosec // no secret
+		pause(20 + rand.IntN(80))
 		p.kill()
 		stop()
 		group.Wait()
@@ -179,7 +177,7 @@ func (w *word) ask(ctx context.Context, path string, form url.Values) (status in
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	r.SetBasicAuth("app", appSecret)
-	response, err := w.client.Do(r) //nolint:gosec // our own address
+	response, err := w.client.Do(r)
 	if err != nil {
 		return 0, nil
 	}
@@ -207,7 +205,7 @@ func (w *word) code(ctx context.Context, verifier string) string {
 	if err != nil {
 		return ""
 	}
-	response, err := client.Do(r) //nolint:gosec // our own address
+	response, err := client.Do(r)
 	if err != nil {
 		return ""
 	}
@@ -227,7 +225,7 @@ func (w *word) work(ctx context.Context, worker int) {
 		case f == nil || worker == 0:
 			w.release(f)
 			alive = w.newFamily(ctx)
-		case rand.IntN(8) == 0: //nolint:gosec // no secret
+		case rand.IntN(8) == 0:
 			alive = w.revoke(ctx, f)
 		default:
 			alive = w.refresh(ctx, f)

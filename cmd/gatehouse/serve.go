@@ -136,7 +136,7 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	case c.pair == nil:
 		return nil, fmt.Errorf("read the certificate: %w", err)
 	default:
-		c.log.Error("cannot read the new certificate, the old one stays", slog.String("error", err.Error())) //nolint:noctx // a handshake has no context of ours
+		c.log.Error("cannot read the new certificate, the old one stays", slog.String("error", err.Error()))
 	}
 	return c.pair, nil
 }

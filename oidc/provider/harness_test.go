@@ -40,7 +40,6 @@ type house struct {
 	keys     *keys.Ring
 	people   *oidctest.Directory
 	clients  clientSet
-	secrets  map[string]string
 	clock    *clock
 }
 
