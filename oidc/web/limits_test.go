@@ -2,6 +2,7 @@ package web
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -98,7 +99,9 @@ func (h *house) live() (address string) {
 		if err := srv.Close(); err != nil {
 			h.t.Error(err)
 		}
-		<-done
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			h.t.Error(err)
+		}
 	})
 	return l.Addr().String()
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -39,36 +38,45 @@ func (s *Server) errorPage(c echo.Context, f *fault) error {
 }
 
 // flowHeaders sets the policy of a page that belongs to an authorisation. Browsers
-// hold form-action against the redirects that follow a form too, so the
-// application's address is named. The opener policy is dropped: an application
-// that signs in through a pop-up window would lose touch with it.
+// hold form-action against every redirect that follows a form: ours to the
+// application, and the application's own to wherever its pages are, which is
+// often another host. With the redirect URI's origin alone, Chromium's sign-in
+// button does nothing there and says nothing; hence all of https.
+// The opener policy is dropped: an application that signs in through a pop-up
+// window would lose touch with it.
 func flowHeaders(h http.Header, a *provider.Authorization) {
-	var images, forms []string
+	var images []string
 	if u, err := url.Parse(a.Client.LogoURI); err == nil && u.Scheme == "https" {
-		images = appendSource(images, u)
-	}
-	for _, address := range []string{a.RedirectURI, a.Client.ClientURI} {
-		if u, err := url.Parse(address); err == nil {
-			forms = appendSource(forms, u)
+		if source := hostSource(u); source != "" {
+			images = append(images, source)
 		}
+	}
+	forms := []string{"https:"}
+	if u, err := url.Parse(a.RedirectURI); err == nil && u.Scheme != "https" {
+		forms = append(forms, redirectSource(u))
 	}
 	h.Set("Content-Security-Policy", contentPolicy(images, forms))
 	h.Set("Cross-Origin-Opener-Policy", "unsafe-none")
 }
 
-// appendSource adds the source expression of an address (CSP level 3, section
-// 2.3.1). An address without host, as native applications have, and an IPv6
-// literal, for which there is no expression, are named by their scheme.
-func appendSource(sources []string, u *url.URL) []string {
+// hostSource returns the source expression for an origin (CSP level 3, section
+// 2.3.1), or "" where there is none, as for IPv6 literals.
+func hostSource(u *url.URL) string {
 	const hostChars = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.:"
-	source := u.Scheme + "://" + u.Host
 	if u.Host == "" || strings.Trim(u.Host, hostChars) != "" {
-		source = u.Scheme + ":"
+		return ""
 	}
-	if u.Scheme == "" || slices.Contains(sources, source) {
-		return sources
+	return u.Scheme + "://" + u.Host
+}
+
+// redirectSource returns the source expression for a redirect URI that is not
+// https: a native application's scheme, or a loopback host with all its ports,
+// since the front of what is being developed is often at another one.
+func redirectSource(u *url.URL) string {
+	if u.Scheme != "http" || hostSource(u) == "" {
+		return u.Scheme + ":"
 	}
-	return append(sources, source)
+	return "http://" + u.Hostname() + ":*"
 }
 
 // clientInfo is what pages show of an application.

@@ -71,7 +71,8 @@ func (s *sealer) aead(p purpose, browser string) cipher.AEAD {
 // seal returns p's content as text of the base64url alphabet.
 func (s *sealer) seal(use purpose, browser string, p pending) string {
 	p.sealedAt = s.now()
-	return base64.RawURLEncoding.EncodeToString(s.aead(use, browser).Seal(nil, nil, p.encode(), nil))
+	sealed := s.aead(use, browser).Seal(nil, nil, p.encode(), nil) //nolint:gosec // the cipher makes its own random nonce
+	return base64.RawURLEncoding.EncodeToString(sealed)
 }
 
 // open returns what was sealed. What is too old is returned too: expired tells.

@@ -63,7 +63,7 @@ func (s *Server) touch(ctx context.Context, b browserSession) (wait func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := s.Sessions.TouchSession(ctx, *b.hash, now); err != nil && !errors.Is(err, oidc.ErrNotFound) {
+		if err := s.Sessions.TouchSession(ctx, *b.hash, now); err != nil && !errors.Is(err, oidc.ErrNotFound) && ctx.Err() == nil {
 			s.log.LogAttrs(ctx, slog.LevelWarn, "cannot note that a session is in use",
 				slog.String("request_id", oidc.RequestID(ctx)), slog.String("error", err.Error()))
 		}

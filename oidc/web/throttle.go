@@ -170,9 +170,16 @@ func networkOf(a netip.Addr) string {
 
 // foldName brings the spellings that a directory may take for one name to one
 // form (RFC 4518, section 2): compatibility forms, case, accents, invisible
-// characters and blanks make no difference. Otherwise each spelling would have
-// tries of its own at the same account.
+// characters and blanks make no difference, and neither does a domain, as in
+// ada@example.org and EXAMPLE\ada. Otherwise each spelling would have tries of its
+// own at the same account.
 func foldName(name string) string {
+	if _, after, found := strings.Cut(name, `\`); found && after != "" {
+		name = after
+	}
+	if before, _, found := strings.Cut(name, "@"); found && before != "" {
+		name = before
+	}
 	var b strings.Builder
 	for _, r := range cases.Fold().String(norm.NFKD.String(name)) {
 		if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf, unicode.Cc) || unicode.IsSpace(r) {
