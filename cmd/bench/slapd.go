@@ -78,7 +78,7 @@ suffix BASE
 rootdn cn=admin,BASE
 directory DIR/db
 maxsize 1073741824
-index objectClass,uid,mail,member,memberOf,entryUUID eq
+index objectClass,uid,mail,member,uniqueMember,memberUid,memberOf,entryUUID eq
 access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact="SERVICE" read by * none
 overlay memberof
