@@ -66,6 +66,9 @@ type explanation struct {
 	Claims    map[string]any   `json:"claims,omitempty"`
 	Admitted  bool             `json:"admitted"`
 	Refusal   string           `json:"refusal,omitempty"`
+	// SubjectNote says why sub is not among the claims.
+	SubjectNote string `json:"sub_note,omitempty"`
+	Error       string `json:"error,omitempty"`
 }
 
 type explainedStep struct {
@@ -116,6 +119,7 @@ func (e *environment) explain(ctx context.Context, name, id, scope string) error
 	user, err := e.lookUp(ctx, cfg, set, x)
 	if err != nil {
 		// What was tried is the best there is to say about a directory that failed.
+		x.Error = err.Error()
 		return errors.Join(e.print(x, x.write), fmt.Errorf("look up %q: %w", name, err))
 	}
 	if user != nil {
@@ -188,28 +192,34 @@ func (e *environment) decide(cfg *config.Config, client *oidc.Client, user *oidc
 		}
 		return
 	}
-	subject, err := e.subject(cfg, client, user)
-	if err != nil {
-		x.Admitted, x.Refusal = false, err.Error()
+	if !client.HasGrantType("authorization_code") {
+		x.Admitted, x.Refusal = false, "this client signs nobody in: it does not have the grant type authorization_code"
 		return
 	}
 	x.Claims = claims.Build(claims.Request{Client: client, User: user, Table: table, Scopes: decision.Granted, Final: decision.Final})
-	if slices.Contains(decision.Granted, claims.ScopeOpenID) {
-		x.Claims["sub"] = subject
-	}
+	e.addSubject(cfg, client, user, x)
 }
 
-// subject returns the person's sub. Only pairwise ones need the server secret.
-func (e *environment) subject(cfg *config.Config, client *oidc.Client, user *oidc.User) (string, error) {
+// addSubject adds the person's sub. Pairwise ones need the server secret, which
+// the operator may not be able to read: the decision stands without it.
+func (e *environment) addSubject(cfg *config.Config, client *oidc.Client, user *oidc.User, x *explanation) {
 	var salt []byte
 	if client.SubjectType == claims.SubjectPairwise {
 		ring, err := e.openKeys(cfg)
 		if err != nil {
-			return "", err
+			x.SubjectNote = "not known here, the keys can't be read: " + err.Error()
+			return
 		}
 		salt = pairwiseSalt(ring)
 	}
-	return claims.Subject(client, user, salt)
+	subject, err := claims.Subject(client, user, salt)
+	if err != nil {
+		x.Admitted, x.Claims, x.Refusal = false, nil, "no subject: "+err.Error()
+		return
+	}
+	if slices.Contains(x.Granted, claims.ScopeOpenID) {
+		x.Claims["sub"] = subject
+	}
 }
 
 // write prints the explanation for people.
@@ -236,7 +246,7 @@ func (x *explanation) write(w io.Writer) {
 			fmt.Fprintf(w, "  granted    %s\n", plain(orDash(strings.Join(x.Granted, " "))))
 		}
 	}
-	if len(x.Claims) > 0 {
+	if len(x.Claims) > 0 || x.SubjectNote != "" {
 		fmt.Fprintln(w, "\nclaims")
 		names := make([]string, 0, len(x.Claims))
 		for name := range x.Claims {
@@ -250,6 +260,9 @@ func (x *explanation) write(w io.Writer) {
 			}
 			fmt.Fprintf(w, "  %s: %s\n", name, plain(string(value)))
 		}
+	}
+	if x.SubjectNote != "" {
+		fmt.Fprintf(w, "  sub is %s\n", plain(x.SubjectNote))
 	}
 	switch {
 	case x.Admitted:

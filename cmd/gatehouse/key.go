@@ -153,20 +153,22 @@ func (e *environment) changeKeys(cmd *cobra.Command, what string, algorithms []s
 		return err
 	}
 	var made []keys.Info
-	var failed error
+	var failed oidc.Problems
 	for _, alg := range algorithms {
 		info, err := change(ring, alg)
 		if err != nil {
-			failed = err
-			break
+			failed = append(failed, problemsOf(err)...)
+			continue
 		}
 		made = append(made, info)
 		e.audit(cmd.Context(), cfg, what, slog.String("kid", info.Kid))
 	}
 	if len(made) > 0 {
-		failed = errors.Join(failed, e.printKeys(made))
+		if err := e.printKeys(made); err != nil {
+			return err
+		}
 	}
-	return failed
+	return failed.Err()
 }
 
 func newKeyRetireCommand(env *environment) *cobra.Command {

@@ -80,7 +80,8 @@ func claimsTable(cfg *config.Config) (claims.Table, error) {
 }
 
 // personAttributes lists what is read of a person: what claims are made from, what
-// some client has for its subjects, and what people expect in explain.
+// clients have for their subjects, and the usual attributes that a client file may
+// name as its subject while the server runs.
 func personAttributes(table claims.Table, set *clients.Set) []string {
 	names := append(ldapstore.DefaultAttributes(), table.Attributes()...)
 	if set != nil {

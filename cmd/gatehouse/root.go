@@ -167,9 +167,11 @@ func (e *environment) warn(problems []oidc.Problem) {
 }
 
 func (e *environment) complain(level, message, hint string) {
-	fmt.Fprintf(e.stderr, "%s: %s\n", level, message)
+	for line := range strings.SplitSeq(message, "\n") { // errors that were joined
+		fmt.Fprintf(e.stderr, "%s: %s\n", level, plain(line))
+	}
 	if hint != "" {
-		fmt.Fprintf(e.stderr, "  hint: %s\n", hint)
+		fmt.Fprintf(e.stderr, "  hint: %s\n", plain(hint))
 	}
 }
 

@@ -49,6 +49,10 @@ func Open(dir string, now func() time.Time) (*Ring, error) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("make the keys folder: %w", err)
 		}
+		// Who may write to a folder need not be allowed to read it.
+		if err := syncFolder(filepath.Dir(dir)); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return nil, fmt.Errorf("make the keys folder: %w", err)
+		}
 	case err != nil:
 		return nil, err
 	case len(f.missing(dir)) == 0:
