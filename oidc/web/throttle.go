@@ -174,12 +174,6 @@ func networkOf(a netip.Addr) string {
 // ada@example.org and EXAMPLE\ada. Otherwise each spelling would have tries of its
 // own at the same account.
 func foldName(name string) string {
-	if _, after, found := strings.Cut(name, `\`); found && after != "" {
-		name = after
-	}
-	if before, _, found := strings.Cut(name, "@"); found && before != "" {
-		name = before
-	}
 	var b strings.Builder
 	for _, r := range cases.Fold().String(norm.NFKD.String(name)) {
 		if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf, unicode.Cc) || unicode.IsSpace(r) {
@@ -187,7 +181,14 @@ func foldName(name string) string {
 		}
 		b.WriteRune(r)
 	}
-	return b.String()
+	name = b.String()
+	if _, after, found := strings.Cut(name, `\`); found && after != "" {
+		name = after
+	}
+	if before, _, found := strings.Cut(name, "@"); found && before != "" {
+		name = before
+	}
+	return name
 }
 
 // accountCount is the failures of one name.

@@ -115,7 +115,7 @@ func TestAnOutageIsNobodysFailure(t *testing.T) {
 
 func TestSpellingsOfOneNameShareTheirTries(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"ADA", " ada ", "a da", "ａｄａ", "a\u00adda", "a\u200bda", "áda", "A\u0301da", "ada@example.org", `EXAMPLE\ada`} {
+	for _, name := range []string{"ADA", " ada ", "a da", "ａｄａ", "a\u00adda", "a\u200bda", "áda", "A\u0301da", "ada@example.org", `EXAMPLE\ada`, "ada＠example.org"} {
 		if got := foldName(name); got != "ada" {
 			t.Errorf("%q is %q", name, got)
 		}
