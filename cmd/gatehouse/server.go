@@ -69,10 +69,8 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 
 	protocol, err := provider.New(provider.Options{
 		Issuer: cfg.Issuer, Clients: h.clients, Secrets: clients.NewVerifier(), Directory: h.directory, Store: h.store, Keys: h.keys,
-		Claims: table, RefreshGrace: cfg.RefreshGrace, PairwiseSalt: h.keys.Derive("pairwise", 32), Log: log, Now: now,
-		Lifespans: oidc.Lifespans{
-			Code: cfg.Lifespans.Code, Access: cfg.Lifespans.Access, ID: cfg.Lifespans.ID, Refresh: cfg.Lifespans.Refresh,
-		},
+		Claims: table, RefreshGrace: cfg.RefreshGrace, PairwiseSalt: pairwiseSalt(h.keys), Log: log, Now: now,
+		Lifespans: lifespans(cfg),
 	})
 	if err != nil {
 		return nil, err
