@@ -67,6 +67,7 @@ func startDirectory(ctx context.Context, dir string, n int) (*directory, error) 
 func slapdConf(dir string) string {
 	return strings.NewReplacer("DIR", dir, "BASE", base, "SERVICE", serviceDN).Replace(`include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
+include /etc/ldap/schema/nis.schema
 include /etc/ldap/schema/inetorgperson.schema
 modulepath /usr/lib/ldap
 moduleload back_mdb
