@@ -24,6 +24,7 @@ type Directory struct {
 	now     func() time.Time
 	table   atomic.Pointer[table]
 	pace    pace
+	joins   joins
 
 	ctx  context.Context // ends with Close; holds the watchers of lost servers
 	end  context.CancelFunc
@@ -95,6 +96,16 @@ func (d *Directory) User(ctx context.Context, id string) (*oidc.User, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: no entry can have this id", oidc.ErrNotFound)
 	}
+	if traced(ctx) { // to be told of an answer that somebody else got would explain nothing
+		return d.userByValue(ctx, t, value)
+	}
+	return d.joins.do(ctx, id, func(sent func()) (*oidc.User, error) {
+		return d.userByValue(withReading(ctx, &reading{sent: sent}), t, value)
+	})
+}
+
+// userByValue looks for the person whose entry has this value as its id.
+func (d *Directory) userByValue(ctx context.Context, t *table, value string) (*oidc.User, error) {
 	people, _, err := d.people(ctx, t, equal(t.IDAttribute, value))
 	if err != nil {
 		return nil, err

@@ -76,6 +76,7 @@ func (a *answer) collect(ctx context.Context, c *conn, q query) error {
 			request.Controls = append(request.Controls, &ldap.ControlPaging{PagingSize: pageSize, Cookie: cookie})
 		}
 		var result *ldap.SearchResult
+		sending(ctx)
 		err := c.do(ctx, func(l *ldap.Conn) (err error) {
 			result, err = l.Search(request)
 			return err

@@ -37,6 +37,9 @@ func WithTrace(ctx context.Context, f func(Step)) context.Context {
 	return context.WithValue(ctx, traceKey{}, f)
 }
 
+// traced reports whether somebody wants to be told.
+func traced(ctx context.Context) bool { return ctx.Value(traceKey{}) != nil }
+
 func trace(ctx context.Context, s Step) {
 	if f, ok := ctx.Value(traceKey{}).(func(Step)); ok {
 		f(s)
