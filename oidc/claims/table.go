@@ -172,6 +172,20 @@ var scopeClaims = map[string][]string{
 // ClaimsOf returns the names of the claims that a scope gives.
 func ClaimsOf(scope string) []string { return slices.Clone(scopeClaims[scope]) }
 
+// Available returns those of single claims that belong to a scope of final, and
+// these scopes, sorted: what asking for the claims gives besides the scopes that
+// were asked for.
+func Available(names, final []string) (available, scopes []string) {
+	for _, name := range names {
+		if scope := scopeOf(name); scope != "" && slices.Contains(final, scope) {
+			available = append(available, name)
+			scopes = append(scopes, scope)
+		}
+	}
+	slices.Sort(scopes)
+	return available, slices.Compact(scopes)
+}
+
 // scopeOf returns the scope that a claim belongs to, or "".
 func scopeOf(claim string) string {
 	for scope, names := range scopeClaims {

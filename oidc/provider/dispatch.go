@@ -43,7 +43,7 @@ func (p *Provider) Next(ctx context.Context, a *Authorization, v Visitor) (Step,
 	}
 	decision := claims.Resolve(a.Client, user, a.Scopes)
 	if !decision.Admitted {
-		return p.refuse(ctx, a, deniedBy(decision), slog.String("subject", user.ID), slog.Any("missing_scopes", decision.Missing)), nil
+		return p.refuse(ctx, a, deniedBy(a.Client, decision), slog.String("subject", user.ID), slog.Any("missing_scopes", decision.Missing)), nil
 	}
 	return p.consentOrIssue(ctx, a, v, user, decision)
 }
@@ -91,7 +91,14 @@ func (p *Provider) signIn(ctx context.Context, a *Authorization, step SignInStep
 }
 
 func (p *Provider) consentOrIssue(ctx context.Context, a *Authorization, v Visitor, user *oidc.User, decision claims.Decision) (Step, error) {
-	scopes := decision.Granted
+	// Claims asked for by name are given like those of a scope, so they need the
+	// same consent: else scope=openid with a claims parameter would get everything
+	// past a page that speaks of nothing. For the same reason the grant keeps no
+	// name whose scope the person gets only later.
+	var forIDToken, forUserInfo []string
+	a.claims.names.IDToken, forIDToken = claims.Available(a.claims.names.IDToken, decision.Final)
+	a.claims.names.UserInfo, forUserInfo = claims.Available(a.claims.names.UserInfo, decision.Final)
+	scopes := union(union(decision.Granted, forIDToken), forUserInfo)
 	known, err := p.rememberedScopes(ctx, a.Client, user.ID)
 	if err != nil {
 		return Step{}, err
@@ -113,7 +120,7 @@ func (p *Provider) consentOrIssue(ctx context.Context, a *Authorization, v Visit
 		}
 		oidc.Audit(ctx, p.Log, oidc.EventConsent, slog.String("client_id", a.Client.ID), slog.String("subject", user.ID), slog.Any("scopes", scopes))
 	}
-	response, err := p.issue(ctx, a, v, scopes, remember)
+	response, err := p.issue(ctx, a, v, decision.Granted, remember)
 	if err != nil {
 		return Step{}, err
 	}
@@ -153,12 +160,33 @@ func (p *Provider) logRefused(ctx context.Context, a *Authorization, e *Error, a
 	oidc.Audit(ctx, p.Log, oidc.EventAccessRefused, append(line, attrs...)...)
 }
 
-// deniedBy puts a refusal into words for the client: rows S3 and S5.
-func deniedBy(d claims.Decision) *Error {
-	if len(d.Missing) > 0 {
-		return fail("access_denied", "the person does not have these scopes: "+missingScopes(d.Missing))
+// deniedBy puts a refusal into words for the client: rows S3 and S5. Scopes are
+// named that exist here. Any other text may be a stranger's, who has made the link
+// and would have the application show it.
+func deniedBy(c *oidc.Client, d claims.Decision) *Error {
+	if len(d.Missing) == 0 {
+		return fail("access_denied", "the person may not use this application")
 	}
-	return fail("access_denied", "the person may not use this application")
+	var named []string
+	for _, scope := range d.Missing {
+		if slices.Contains(claims.ScopesSupported(), scope) || mapsName(c, scope) {
+			named = append(named, scope)
+		}
+	}
+	switch invented := len(d.Missing) - len(named); {
+	case invented == 0:
+		return fail("access_denied", "the person does not have these scopes: "+missingScopes(named))
+	case len(named) == 0:
+		return fail("access_denied", "no map of this client gives the scopes that were asked for")
+	default:
+		return fail("access_denied", fmt.Sprintf("the person does not have these scopes: %s; %d more are in no map of this client", missingScopes(named), invented))
+	}
+}
+
+// mapsName reports whether a map of the client gives this scope to anybody.
+func mapsName(c *oidc.Client, scope string) bool {
+	return slices.Contains(c.Scopes.Everyone, scope) ||
+		slices.ContainsFunc(c.Scopes.Groups, func(m oidc.ScopeMap) bool { return slices.Contains(m.Scopes, scope) })
 }
 
 func storeAuthorization(g oidc.Grant, c oidc.Code, s *session) store.Authorization {
@@ -174,6 +202,9 @@ func without(all, some []string) []string {
 	}
 	return rest
 }
+
+// among returns what of some is in all, in the order of some.
+func among(some, all []string) []string { return without(some, without(some, all)) }
 
 func union(a, b []string) []string {
 	return append(slices.Clone(a), without(b, a)...)

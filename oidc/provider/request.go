@@ -82,12 +82,12 @@ func parseScopes(text string) ([]string, error) {
 		if !scopeToken.MatchString(s) {
 			return nil, fail("invalid_scope", "a requested scope is malformed")
 		}
-		if !slices.Contains(scopes, s) {
-			scopes = append(scopes, s)
+		if slices.Contains(scopes, s) {
+			continue
 		}
-	}
-	if len(scopes) > 100 {
-		return nil, fail("invalid_scope", "too many scopes are requested")
+		if scopes = append(scopes, s); len(scopes) > 100 {
+			return nil, fail("invalid_scope", "too many scopes are requested")
+		}
 	}
 	return scopes, nil
 }

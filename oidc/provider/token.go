@@ -48,7 +48,13 @@ func (p *Provider) token(r *http.Request) (map[string]any, error) {
 		return nil, p.refuseToken(ctx, s, err)
 	}
 	if s.grant.Subject != "" {
-		s.person, err = p.live(ctx, clientOf(request), s.grant, s.scopes)
+		// Whether the grant holds is a question about all of it: that what a client
+		// asks for this time was lost is no reason to end the rest.
+		held := s.scopes
+		if len(s.refresh.Scopes) > 0 {
+			held = s.refresh.Scopes
+		}
+		s.person, err = p.live(ctx, clientOf(request), s.grant, held)
 		if errors.Is(err, errNoLonger) {
 			if err := p.endGrant(ctx, s.grant, oidc.EventRevoked, err); err != nil {
 				return nil, err
@@ -58,7 +64,10 @@ func (p *Provider) token(r *http.Request) (map[string]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.scopes = s.person.decision.Granted
+		s.scopes = among(s.scopes, s.person.decision.Granted)
+		if len(s.scopes) == 0 {
+			return nil, fail("invalid_scope", "the person no longer has the scopes that were asked for")
+		}
 	}
 	response, err := p.fosite.NewAccessResponse(ctx, request)
 	if err != nil {
