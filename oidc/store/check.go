@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 )
@@ -38,9 +37,7 @@ func Check(ctx context.Context, name string) (version int, err error) {
 		return 0, openProblem(path, err)
 	}
 	if newest := len(migrationsSQLite()) + 1; version > newest {
-		return 0, problem(path,
-			fmt.Sprintf("was written by a newer gatehouse: its schema has version %d, this program knows up to %d", version, newest),
-			"start the newer program again, or restore a backup from before the upgrade")
+		return 0, tooNew(path, version, newest)
 	}
 	return version, nil
 }

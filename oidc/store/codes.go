@@ -11,8 +11,8 @@ const (
 	qCodeInsert = `INSERT INTO codes (grant_n, hash, redirect_uri, nonce, code_challenge, expires_at, used_at)
 VALUES ($1, $2, $3, $4, $5, $6, 0)`
 
-	qCode = `SELECT c.redirect_uri, c.nonce, c.code_challenge, c.expires_at, c.used_at, ` + grantColumns + `
-FROM codes c JOIN grants g ON g.n = c.grant_n WHERE c.hash = $1`
+	qCode = `WITH c AS MATERIALIZED (SELECT grant_n, redirect_uri, nonce, code_challenge, expires_at, used_at FROM codes WHERE hash = $1)
+SELECT c.redirect_uri, c.nonce, c.code_challenge, c.expires_at, c.used_at, ` + grantColumns + ` FROM c JOIN grants g ON g.n = c.grant_n`
 
 	qCodeUse = `UPDATE codes SET used_at = $1 WHERE hash = $2 AND used_at = 0 AND expires_at > $1
 AND EXISTS (SELECT 1 FROM grants g WHERE g.n = codes.grant_n AND g.revoked_at = 0) RETURNING grant_n`
@@ -59,8 +59,8 @@ func (s *Store) Code(ctx context.Context, h oidc.Hash) (oidc.Code, oidc.Grant, e
 	var expires, used int64
 	var r grantRow
 	columns := append([]any{&c.RedirectURI, &c.Nonce, &c.CodeChallenge, &expires, &used}, r.columns()...)
-	if err := s.readers.QueryRowContext(ctx, qCode, h[:]).Scan(columns...); err != nil {
-		return oidc.Code{}, oidc.Grant{}, named(attempt, classify(err))
+	if err := s.read(ctx, qCode, []any{h[:]}, columns...); err != nil {
+		return oidc.Code{}, oidc.Grant{}, named(attempt, err)
 	}
 	g, err := r.grant()
 	if err != nil {

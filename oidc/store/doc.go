@@ -9,9 +9,13 @@
 //
 // Always true:
 //
-//   - A write that returned nil is durable: its commit was synced to disk. A
-//     write that returned an error wrapping [oidc.ErrUnavailable] may or may not
-//     have happened; every other error means that it has not.
+//   - A write that returned nil is durable: its commit was synced to disk. One
+//     that returned an error has not happened, with one exception: a commit that
+//     failed is [oidc.ErrUnavailable] and may come to light after a crash, as a
+//     used code whose tokens nobody has, never the other way round.
+//   - A caller whose context ends while its write waits takes the write back: the
+//     error wraps both the context's and oidc.ErrUnavailable. Later it is told
+//     how the write went.
 //   - Each method that writes is one transaction and happens as a whole or not
 //     at all. Concurrent writes share a commit (see writer.go).
 //   - A code is used once, and a refresh token once outside its grace: one

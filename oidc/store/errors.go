@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 
-	"gatehouse/oidc"
-
 	"github.com/mattn/go-sqlite3"
+
+	"gatehouse/oidc"
 )
 
 // classify tells the answers apart: those of the store's own rules stay as they

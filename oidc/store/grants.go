@@ -30,7 +30,7 @@ WHERE ($1 = 0 OR (g.revoked_at = 0 AND g.expires_at > $2)) ORDER BY g.n DESC LIM
 WHERE g.client_id = $1 AND ($2 = 0 OR (g.revoked_at = 0 AND g.expires_at > $3)) ORDER BY g.n DESC LIMIT $4`
 
 	qGrantsOfSubject = `SELECT ` + grantColumns + ` FROM grants g
-WHERE g.subject = $1 AND g.subject <> '' AND ($2 = '' OR g.client_id = $2)
+WHERE g.subject = $1 AND ($2 = '' OR g.client_id = $2)
 AND ($3 = 0 OR (g.revoked_at = 0 AND g.expires_at > $4)) ORDER BY g.n DESC LIMIT $5`
 )
 
@@ -105,7 +105,7 @@ func (s *Store) Grants(ctx context.Context, f GrantFilter, now time.Time) ([]oid
 	case f.ClientID != "":
 		query, args = qGrantsOfClient, append([]any{f.ClientID}, args...)
 	}
-	grants, err := collectGrants(s.readers.QueryContext(ctx, query, args...)) //nolint:sqlclosecheck,rowserrcheck // collectGrants closes
+	grants, err := collectGrants(s.readers.QueryContext(ctx, query, args...))
 	return grants, named("list grants", classify(err))
 }
 

@@ -53,7 +53,7 @@ func newVictim(t *testing.T, path string) *victim {
 		t.Fatal(err)
 	}
 	v := &victim{
-		cmd:    exec.CommandContext(t.Context(), program), //nolint:gosec // G204: this very program
+		cmd:    exec.CommandContext(t.Context(), program),
 		ledger: storetest.NewLedger(), begun: make(chan struct{}), read: make(chan error, 1),
 	}
 	v.cmd.Env = append(os.Environ(), childVariable+"="+path)
@@ -100,7 +100,7 @@ func rounds() int {
 }
 
 func milliseconds(n int) time.Duration {
-	return time.Duration(rand.IntN(n*1000)) * time.Microsecond //nolint:gosec // G404: any instant will do
+	return time.Duration(rand.IntN(n*1000)) * time.Microsecond
 }
 
 func TestAKilledProcessLosesNothingRevivesNothingAndUsesNothingTwice(t *testing.T) {

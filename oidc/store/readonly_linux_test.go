@@ -33,7 +33,7 @@ func TestAFileThatCantBeWrittenIsExplained(t *testing.T) {
 			if err := errors.Join(os.Chmod(path, c.file), os.Chmod(dir, c.dir)); err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { _ = os.Chmod(dir, 0o700) }) //nolint:gosec // G302: a folder is entered
+			t.Cleanup(func() { _ = os.Chmod(dir, 0o700) })
 			if os.Geteuid() == 0 {
 				beNobody(t, path, dir)
 			}
@@ -60,7 +60,7 @@ func beNobody(t *testing.T, paths ...string) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(filepath.Dir(paths[len(paths)-1]), 0o711); err != nil { //nolint:gosec // G302: a folder is entered
+	if err := os.Chmod(filepath.Dir(paths[len(paths)-1]), 0o711); err != nil {
 		t.Fatal(err)
 	}
 	runtime.LockOSThread() // and never unlocked

@@ -28,7 +28,7 @@ CREATE TABLE grants (
 ) STRICT;
 
 CREATE INDEX grants_by_client ON grants (client_id);
-CREATE INDEX grants_by_subject ON grants (subject) WHERE subject <> '';
+CREATE INDEX grants_by_subject ON grants (subject);
 CREATE INDEX grants_by_expiry ON grants (expires_at);
 
 -- One authorisation has one code, so a grant has at most one.

@@ -32,10 +32,10 @@ func (s *Store) Session(ctx context.Context, h oidc.Hash) (oidc.Session, error) 
 	var session oidc.Session
 	var amr string
 	var authTime, lastSeen, expires int64
-	err := s.readers.QueryRowContext(ctx, qSession, h[:], micros(s.now())).
-		Scan(&session.ID, &session.Subject, &authTime, &amr, &session.Remember, &lastSeen, &expires)
+	err := s.read(ctx, qSession, []any{h[:], micros(s.now())},
+		&session.ID, &session.Subject, &authTime, &amr, &session.Remember, &lastSeen, &expires)
 	if err != nil {
-		return oidc.Session{}, named("read session", classify(err))
+		return oidc.Session{}, named("read session", err)
 	}
 	session.AuthTime, session.AMR = fromMicros(authTime), splitWords(amr)
 	session.LastSeenAt, session.ExpiresAt = fromMicros(lastSeen), fromMicros(expires)
@@ -90,8 +90,8 @@ func (s *Store) Consent(ctx context.Context, subject, clientID string) (oidc.Con
 	c := oidc.ConsentRecord{Subject: subject, ClientID: clientID}
 	var scopes string
 	var granted int64
-	if err := s.readers.QueryRowContext(ctx, qConsent, subject, clientID).Scan(&scopes, &granted); err != nil {
-		return oidc.ConsentRecord{}, named("read consent", classify(err))
+	if err := s.read(ctx, qConsent, []any{subject, clientID}, &scopes, &granted); err != nil {
+		return oidc.ConsentRecord{}, named("read consent", err)
 	}
 	c.Scopes, c.GrantedAt = splitWords(scopes), fromMicros(granted)
 	return c, nil

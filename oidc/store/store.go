@@ -90,8 +90,17 @@ func (s *Store) Close() error {
 // Ping returns nil if the database can be read, and oidc.ErrUnavailable if not.
 func (s *Store) Ping(ctx context.Context) error {
 	var version int
-	err := s.readers.QueryRowContext(ctx, qSchemaVersion).Scan(&version)
-	return named("ping the store", classify(err))
+	return named("ping the store", s.read(ctx, qSchemaVersion, nil, &version))
+}
+
+// read looks one row up; no row is oidc.ErrNotFound.
+func (s *Store) read(ctx context.Context, query string, args []any, columns ...any) error {
+	if err := ctx.Err(); err != nil {
+		return unavailable(err)
+	}
+	// It takes microseconds, less than the goroutine that would watch ctx.
+	ctx = context.WithoutCancel(ctx)
+	return classify(s.readers.QueryRowContext(ctx, query, args...).Scan(columns...))
 }
 
 // write runs one transaction; see writer.do for what its errors say.

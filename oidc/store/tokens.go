@@ -13,8 +13,11 @@ import (
 const (
 	qAccessInsert = `INSERT INTO access_tokens (hash, grant_n, scopes, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5)`
 
-	qAccess = `SELECT t.scopes, t.issued_at, t.expires_at, ` + grantColumns + `
-FROM access_tokens t JOIN grants g ON g.n = t.grant_n WHERE t.hash = $1`
+	// A look-up first finds its row, then joins the grant. As one join SQLite would
+	// plan it anew at each call: while it compares ways to go it looks at the value
+	// of $1, so the plan holds for that value only.
+	qAccess = `WITH t AS MATERIALIZED (SELECT grant_n, scopes, issued_at, expires_at FROM access_tokens WHERE hash = $1)
+SELECT t.scopes, t.issued_at, t.expires_at, ` + grantColumns + ` FROM t JOIN grants g ON g.n = t.grant_n`
 
 	qAccessDelete = `DELETE FROM access_tokens WHERE hash = $1`
 
@@ -24,8 +27,8 @@ FROM access_tokens t JOIN grants g ON g.n = t.grant_n WHERE t.hash = $1`
 
 	qRefreshInsert = `INSERT INTO refresh_tokens (hash, grant_n, scopes, issued_at, expires_at, used_at) VALUES ($1, $2, $3, $4, $5, 0)`
 
-	qRefresh = `SELECT t.scopes, t.issued_at, t.expires_at, t.used_at, ` + grantColumns + `
-FROM refresh_tokens t JOIN grants g ON g.n = t.grant_n WHERE t.hash = $1`
+	qRefresh = `WITH t AS MATERIALIZED (SELECT grant_n, scopes, issued_at, expires_at, used_at FROM refresh_tokens WHERE hash = $1)
+SELECT t.scopes, t.issued_at, t.expires_at, t.used_at, ` + grantColumns + ` FROM t JOIN grants g ON g.n = t.grant_n`
 
 	// used_at keeps the first use, or the grace would begin again with each.
 	qRefreshUse = `UPDATE refresh_tokens SET used_at = CASE WHEN used_at = 0 THEN $1 ELSE used_at END
@@ -55,7 +58,7 @@ func (s *Store) IssueToken(ctx context.Context, g oidc.Grant, access oidc.Token)
 func (s *Store) AccessToken(ctx context.Context, h oidc.Hash) (oidc.Token, oidc.Grant, error) {
 	var r tokenRow
 	columns := append([]any{&r.scopes, &r.issuedAt, &r.expiresAt}, r.grantRow.columns()...)
-	err := s.readers.QueryRowContext(ctx, qAccess, h[:]).Scan(columns...)
+	err := s.read(ctx, qAccess, []any{h[:]}, columns...)
 	return r.result("read access token", h, err)
 }
 
@@ -66,7 +69,7 @@ func (s *Store) AccessToken(ctx context.Context, h oidc.Hash) (oidc.Token, oidc.
 func (s *Store) RefreshToken(ctx context.Context, h oidc.Hash) (oidc.Token, oidc.Grant, error) {
 	var r tokenRow
 	columns := append([]any{&r.scopes, &r.issuedAt, &r.expiresAt, &r.usedAt}, r.grantRow.columns()...)
-	err := s.readers.QueryRowContext(ctx, qRefresh, h[:]).Scan(columns...)
+	err := s.read(ctx, qRefresh, []any{h[:]}, columns...)
 	return r.result("read refresh token", h, err)
 }
 
@@ -175,10 +178,10 @@ type tokenRow struct {
 }
 
 func (r *tokenRow) result(attempt string, h oidc.Hash, err error) (oidc.Token, oidc.Grant, error) {
-	if err != nil {
-		return oidc.Token{}, oidc.Grant{}, named(attempt, classify(err))
+	var g oidc.Grant
+	if err == nil {
+		g, err = r.grant()
 	}
-	g, err := r.grant()
 	if err != nil {
 		return oidc.Token{}, oidc.Grant{}, named(attempt, err)
 	}

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/oidc"
-
 	"github.com/mattn/go-sqlite3"
+
+	"gatehouse/oidc"
 )
 
 // writerBench is a writer on an empty table, which counts its commits.

@@ -69,7 +69,7 @@ func (k *worker) life() {
 		return
 	}
 	won, ok := k.useTwice(OpExchange, id, code)
-	for rotations := rand.IntN(4); ok && rotations > 0; rotations-- { //nolint:gosec // G404: a load needs no secret chance
+	for rotations := rand.IntN(4); ok && rotations > 0; rotations-- {
 		old := won.Refresh
 		if won, ok = k.useTwice(OpRotate, id, old); !ok {
 			return
@@ -84,7 +84,7 @@ func (k *worker) life() {
 // end revokes what life has left, or not.
 func (k *worker) end(id string, code Hash, last Event) {
 	k.refused(OpExchange, id, code, oidc.ErrUsed)
-	switch rand.IntN(4) { //nolint:gosec // G404: a load needs no secret chance
+	switch rand.IntN(4) {
 	case 0:
 		err := k.do(Event{Op: OpRevokeGrant, Grant: id}, func() error { return k.s.RevokeGrant(k.ctx, id, time.Now()) })
 		if err != nil {
