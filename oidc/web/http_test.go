@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/oidc"
 )
@@ -231,11 +232,27 @@ func TestAProviderThatNamesNoStepFailsTheRequest(t *testing.T) {
 func TestHealthAndReadiness(t *testing.T) {
 	t.Parallel()
 	var fault error
-	h := newHouse(t, func(o *Options) { o.Ready = func(context.Context) error { return fault } })
+	asked := 0
+	h := newHouse(t, func(o *Options) {
+		o.Ready = func(ctx context.Context) error {
+			asked++
+			return errors.Join(fault, ctx.Err())
+		}
+	})
 	b := h.browser()
 	wantStatus(t, b.get("/healthz"), http.StatusOK)
-	wantStatus(t, b.get("/readyz"), http.StatusOK)
+	r := httptest.NewRequest(http.MethodGet, "/readyz", nil)
+	gone, hangUp := contextThatEnds(r)
+	hangUp()
+	wantStatus(t, b.do(r.WithContext(gone), false), http.StatusOK)
 	fault = errors.New("the database at 10.0.0.9 is gone")
+	for range 100 { // a stranger's flood costs the directory nothing
+		wantStatus(t, b.get("/readyz"), http.StatusOK)
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+	h.clock.Advance(time.Second)
 	v := b.get("/readyz")
 	wantStatus(t, v, http.StatusServiceUnavailable)
 	if strings.Contains(v.body, "10.0.0.9") || !strings.Contains(h.logs.String(), "10.0.0.9") {

@@ -1,9 +1,11 @@
 package web
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -20,6 +22,7 @@ type Server struct {
 	throttle    *throttle
 	crossOrigin *http.CrossOriginProtection
 	watch       *forwardWatch
+	readiness   readiness
 	echo        *echo.Echo
 }
 
@@ -134,10 +137,33 @@ func (s *Server) healthz(c echo.Context) error {
 // readyz says whether requests can be answered. Why not is in the log: the answer
 // is for anybody.
 func (s *Server) readyz(c echo.Context) error {
-	if err := s.Ready(c.Request().Context()); err != nil {
+	if err := s.readiness.look(c.Request().Context(), s.Ready, s.now); err != nil {
 		s.log.LogAttrs(c.Request().Context(), slog.LevelWarn, "not ready", slog.String("error", err.Error()))
 		c.Response().Header().Set("Retry-After", "5")
 		return c.JSON(http.StatusServiceUnavailable, map[string]string{"status": "unavailable"})
 	}
 	return c.JSON(http.StatusOK, map[string]string{"status": "ready"})
+}
+
+// readiness remembers for a second what Ready said: asking costs the directory a
+// search, and anybody may ask.
+type readiness struct {
+	mu  sync.Mutex
+	at  time.Time
+	err error
+}
+
+// look asks again if the last answer is old. One asker's hanging up must not be
+// told to the others as an outage, so its context does not reach Ready.
+func (r *readiness) look(ctx context.Context, ready func(context.Context) error, now func() time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if age := now().Sub(r.at); age >= 0 && age < time.Second {
+		return r.err
+	}
+	asking, cancel := detached(ctx)
+	defer cancel()
+	r.err = ready(asking)
+	r.at = now()
+	return r.err
 }
