@@ -3,6 +3,7 @@ package ldapstore
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"sync"
 	"time"
 
@@ -31,10 +32,10 @@ func (d *Directory) Authenticate(ctx context.Context, name, password string) (*o
 	}
 	switch len(people) {
 	case 0:
-		return nil, d.decoy(ctx, t, oidc.ReasonUnknownUser)
+		return nil, d.decoy(ctx, t, &oidc.SignInError{Reason: oidc.ReasonUnknownUser})
 	case 1:
 	default:
-		return nil, d.decoy(ctx, t, oidc.ReasonAmbiguous)
+		return nil, d.decoy(ctx, t, &oidc.SignInError{Reason: oidc.ReasonAmbiguous})
 	}
 	e := people[0]
 	u, err := t.user(e, d.now())
@@ -42,9 +43,12 @@ func (d *Directory) Authenticate(ctx context.Context, name, password string) (*o
 		return nil, err
 	}
 	trace(ctx, Step{What: StepEntry, DN: e.dn, Detail: "account is " + u.State.String()})
+	if err := oidc.GuardBind(ctx, u.ID); err != nil {
+		return nil, d.decoy(ctx, t, &oidc.SignInError{Reason: oidc.ReasonThrottled, Subject: u.ID, Err: err})
+	}
 	begin := time.Now()
 	controls, err := d.bind(ctx, found, e.dn, password)
-	err = t.judge(err, controls, u.State)
+	err = ofSubject(t.judge(err, controls, u.State), u.ID)
 	if isRefusal(err) {
 		d.pace.note(time.Since(begin))
 	}
@@ -102,11 +106,20 @@ func (s *server) bind(ctx context.Context, c *conn, dn, password string) ([]ldap
 	return c.bind(ctx, dn, password)
 }
 
-// decoy does for a name that nobody has what is done for a wrong password: one
-// bind, which cannot succeed because nobody has this DN either, and the time that
-// the directory lately took to refuse a real one (it may hash slowly, and write
-// the failure down).
-func (d *Directory) decoy(ctx context.Context, t *table, reason oidc.SignInReason) error {
+// ofSubject says in a refusal who was refused.
+func ofSubject(err error, id string) error {
+	var refused *oidc.SignInError
+	if errors.As(err, &refused) {
+		refused.Subject = id
+	}
+	return err
+}
+
+// decoy does for a name that nobody has, or whose password must not be tried,
+// what is done for a wrong password: one bind, which cannot succeed because nobody
+// has this DN either, and the time that the directory lately took to refuse a real
+// one (it may hash slowly, and write the failure down). Then it returns refused.
+func (d *Directory) decoy(ctx context.Context, t *table, refused *oidc.SignInError) error {
 	begin := time.Now()
 	server := d.candidates()[0]
 	_, err := d.bind(ctx, server, "uid="+rand.Text()+","+t.userBase, rand.Text())
@@ -117,7 +130,7 @@ func (d *Directory) decoy(ctx context.Context, t *table, reason oidc.SignInReaso
 	defer rest.Stop()
 	select {
 	case <-rest.C:
-		return refuse(reason, nil)
+		return refused
 	case <-ctx.Done():
 		return unavailable("trying a password", context.Cause(ctx))
 	}

@@ -1,6 +1,7 @@
 package ldapstore_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -118,6 +119,55 @@ func TestFiftyWrongPasswordsAreFiftyBinds(t *testing.T) {
 	if _, err := d.Authenticate(t.Context(), "peter", ldaptest.Password("peter")); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestAGuardStandsBetweenTheSearchAndTheBind(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.Start(t)
+	o := options(s)
+	o.LoginAttributes = []string{"uid", "mail"}
+	d := open(t, o)
+	id := mustUser(t, d, "peter").ID
+	var asked []string
+	var answer error
+	ctx := oidc.WithBindGuard(t.Context(), func(subject string) error {
+		asked = append(asked, subject)
+		return answer
+	})
+	for _, name := range []string{"peter", "PETER@example.org"} {
+		_, err := d.Authenticate(ctx, name, "wrong")
+		wantReason(t, err, oidc.ReasonWrongPassword)
+		if subject := refusedSubject(t, err); subject != id {
+			t.Errorf("the refusal is of %q, want %q", subject, id)
+		}
+	}
+	for _, name := range []string{"nobody", "twins@example.org", ""} {
+		_, err := d.Authenticate(ctx, name, "wrong")
+		if subject := refusedSubject(t, err); subject != "" {
+			t.Errorf("%q: the refusal is of %q", name, subject)
+		}
+	}
+	if !slices.Equal(asked, []string{id, id}) {
+		t.Errorf("the guard was asked about %q, want twice about %q", asked, id)
+	}
+	answer = errors.New("not now")
+	_, err := d.Authenticate(ctx, "peter@example.org", ldaptest.Password("peter"))
+	wantReason(t, err, oidc.ReasonThrottled)
+	if subject := refusedSubject(t, err); subject != id || !errors.Is(err, answer) {
+		t.Errorf("the guard's refusal is of %q: %v", subject, err)
+	}
+	if n := len(s.Values(ldaptest.PersonDN("peter"), "pwdFailureTime")); n != 2 {
+		t.Errorf("%d passwords were tried, want 2", n)
+	}
+}
+
+func refusedSubject(t *testing.T, err error) string {
+	t.Helper()
+	var refused *oidc.SignInError
+	if !errors.As(err, &refused) {
+		t.Fatalf("no refusal: %v", err)
+	}
+	return refused.Subject
 }
 
 func TestABindIsNotRepeatedWhenTheServerStandsStill(t *testing.T) {

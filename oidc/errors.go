@@ -42,7 +42,10 @@ const (
 // no name and no password.
 type SignInError struct {
 	Reason SignInReason
-	Err    error // what the directory said, may be nil
+	// Subject is the directory id of the person whose password was not taken, or ""
+	// where nobody has the name or several have it. It is for the log.
+	Subject string
+	Err     error // what the directory said, may be nil
 }
 
 // Error returns the reason and what the directory said.

@@ -88,7 +88,9 @@ type Directory interface {
 	// Authenticate looks for the one entry that name belongs to and tries the
 	// password with exactly one bind, which is never repeated and never sent to a
 	// second server. A refusal is a *SignInError; an empty password is refused
-	// without a word to the directory.
+	// without a word to the directory. Before the bind GuardBind is asked: where it
+	// refuses, the password is not tried, as much time is spent as if it had been, and
+	// the refusal has ReasonThrottled.
 	Authenticate(ctx context.Context, name, password string) (*User, error)
 	// User returns the person with this stable id.
 	User(ctx context.Context, id string) (*User, error)

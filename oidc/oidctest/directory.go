@@ -83,6 +83,11 @@ func (d *Directory) Authenticate(ctx context.Context, name, password string) (*o
 		return nil, &oidc.SignInError{Reason: oidc.ReasonEmptyPassword}
 	}
 	u, err := d.UserByName(ctx, name)
+	if err == nil {
+		if refused := oidc.GuardBind(ctx, u.ID); refused != nil {
+			return nil, &oidc.SignInError{Reason: oidc.ReasonThrottled, Subject: u.ID, Err: refused}
+		}
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.down {
@@ -93,9 +98,9 @@ func (d *Directory) Authenticate(ctx context.Context, name, password string) (*o
 	case err != nil:
 		return nil, &oidc.SignInError{Reason: oidc.ReasonUnknownUser}
 	case d.passwords[u.ID] != password:
-		return nil, &oidc.SignInError{Reason: oidc.ReasonWrongPassword}
+		return nil, &oidc.SignInError{Reason: oidc.ReasonWrongPassword, Subject: u.ID}
 	case u.State == oidc.StateDisabled:
-		return nil, &oidc.SignInError{Reason: oidc.ReasonDisabled}
+		return nil, &oidc.SignInError{Reason: oidc.ReasonDisabled, Subject: u.ID}
 	}
 	return u, nil
 }

@@ -46,6 +46,7 @@ func (c *clock) Advance(d time.Duration) {
 }
 
 // fakeDirectory knows people by name; the password of each is "right-" and the name.
+// "second-ada" is another name of ada.
 type fakeDirectory struct {
 	mu    sync.Mutex
 	fail  error            // answers every question with it
@@ -53,6 +54,8 @@ type fakeDirectory struct {
 	binds atomic.Int64
 	gate  chan struct{} // if set, each bind waits for it
 }
+
+var fakePeople = []string{"ada", "ben", "cleo"}
 
 func (d *fakeDirectory) answer(name string, err error) {
 	d.mu.Lock()
@@ -65,6 +68,12 @@ func (d *fakeDirectory) answer(name string, err error) {
 }
 
 func (d *fakeDirectory) Authenticate(ctx context.Context, name, password string) (*oidc.User, error) {
+	name = strings.TrimPrefix(name, "second-")
+	if id := "id-" + name; slices.Contains(fakePeople, name) {
+		if err := oidc.GuardBind(ctx, id); err != nil {
+			return nil, &oidc.SignInError{Reason: oidc.ReasonThrottled, Subject: id, Err: err}
+		}
+	}
 	d.binds.Add(1)
 	if d.gate != nil {
 		<-d.gate
@@ -79,10 +88,10 @@ func (d *fakeDirectory) Authenticate(ctx context.Context, name, password string)
 		return nil, d.fail
 	case d.state[name] != nil:
 		return nil, d.state[name]
-	case !slices.Contains([]string{"ada", "ben", "cleo"}, name):
+	case !slices.Contains(fakePeople, name):
 		return nil, &oidc.SignInError{Reason: oidc.ReasonUnknownUser}
 	case password != "right-"+name:
-		return nil, &oidc.SignInError{Reason: oidc.ReasonWrongPassword}
+		return nil, &oidc.SignInError{Reason: oidc.ReasonWrongPassword, Subject: "id-" + name}
 	}
 	return &oidc.User{ID: "id-" + name, Username: name, Attributes: map[string][]string{"displayname": {"Person " + name}}}, nil
 }

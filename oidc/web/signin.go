@@ -59,7 +59,10 @@ func (t *throttled) Error() string { return "sign-in refused: throttled by " + t
 
 // authenticate asks the directory once, if the throttle lets it. That an unknown
 // name takes as long as a wrong password is the directory's part of the bargain;
-// the throttle's is to treat both alike. The error is a *throttled, a *oidc.SignInError, or something that can't tell.
+// the throttle's is to treat both alike. A person whom the throttle refuses under a
+// name that has tries left looks like a wrong password, and the name has one try
+// less, as an unknown one would. The error is a *throttled, a *oidc.SignInError, or
+// something that can't tell.
 func (s *Server) authenticate(ctx context.Context, c echo.Context, name, password string) (*oidc.User, error) {
 	if name == "" || password == "" {
 		return nil, &oidc.SignInError{Reason: oidc.ReasonEmptyPassword}
@@ -75,7 +78,7 @@ func (s *Server) authenticate(ctx context.Context, c echo.Context, name, passwor
 	defer try.settle(outcomeUnknown) // if the directory panics
 	asking, cancel := detached(ctx)
 	defer cancel()
-	user, err := s.Directory.Authenticate(asking, name, password)
+	user, err := s.Directory.Authenticate(guarded(asking, try), name, password)
 	if err == nil {
 		err = usable(user)
 	}
@@ -86,6 +89,17 @@ func (s *Server) authenticate(ctx context.Context, c echo.Context, name, passwor
 	return nil, err
 }
 
+// guarded has the directory ask the throttle once more when it knows whom the name
+// belongs to.
+func guarded(ctx context.Context, y *try) context.Context {
+	return oidc.WithBindGuard(ctx, func(subject string) error {
+		if refused := y.reserve(subject); refused != nil {
+			return &throttled{*refused}
+		}
+		return nil
+	})
+}
+
 // usable refuses a person whose account is not to be used, in case a directory
 // takes the password all the same.
 func usable(u *oidc.User) error {
@@ -93,9 +107,9 @@ func usable(u *oidc.User) error {
 	case oidc.StateActive:
 		return nil
 	case oidc.StateExpired:
-		return &oidc.SignInError{Reason: oidc.ReasonAccountExpired}
+		return &oidc.SignInError{Reason: oidc.ReasonAccountExpired, Subject: u.ID}
 	default:
-		return &oidc.SignInError{Reason: oidc.ReasonDisabled}
+		return &oidc.SignInError{Reason: oidc.ReasonDisabled, Subject: u.ID}
 	}
 }
 
@@ -118,12 +132,15 @@ func outcomeOf(err error) outcome {
 }
 
 // problemOf says what a person reads. That a name is unknown, that it is
-// ambiguous and that the password is wrong are one sentence. The others are told
-// apart: a directory says them only to who has the right password, or by a policy
-// of its own that lets anybody know (as slapd's ppolicy_use_lockout does).
+// ambiguous and that the password is wrong are one sentence. So is that the person
+// is throttled under another of their names: to say it would tell a stranger that
+// the two names belong to one person, or that this one belongs to anybody. The
+// others are told apart: a directory says them only to who has the right password,
+// or by a policy of its own that lets anybody know (as slapd's ppolicy_use_lockout
+// does).
 func problemOf(reason oidc.SignInReason) templates.Problem {
 	switch reason {
-	case oidc.ReasonUnknownUser, oidc.ReasonAmbiguous, oidc.ReasonWrongPassword, oidc.ReasonEmptyPassword:
+	case oidc.ReasonUnknownUser, oidc.ReasonAmbiguous, oidc.ReasonWrongPassword, oidc.ReasonEmptyPassword, oidc.ReasonThrottled:
 		return templates.ProblemWrong
 	case oidc.ReasonPasswordExpired:
 		return templates.ProblemExpired
@@ -137,8 +154,6 @@ func problemOf(reason oidc.SignInReason) templates.Problem {
 		return templates.ProblemAccountExpired
 	case oidc.ReasonOutsideHours:
 		return templates.ProblemOutsideHours
-	case oidc.ReasonThrottled:
-		return templates.ProblemThrottled
 	}
 	return templates.ProblemUnknown
 }
@@ -151,13 +166,15 @@ func (s *Server) refuseSignIn(c echo.Context, a *provider.Authorization, v visit
 	var waiting *throttled
 	attrs := []slog.Attr{slog.String("client_id", a.Client.ID), slog.String("remote", clientAddr(c))}
 	switch {
+	case errors.As(err, &refused): // first: it may have been the throttle that the directory asked
+		reason, status, page.Problem = refused.Reason, http.StatusUnprocessableEntity, problemOf(refused.Reason)
+		if refused.Subject != "" {
+			attrs = append(attrs, slog.String("subject", refused.Subject))
+		}
 	case errors.As(err, &waiting):
 		reason, status = oidc.ReasonThrottled, http.StatusTooManyRequests
 		page.Problem, page.RetryIn = templates.ProblemThrottled, waiting.wait
 		c.Response().Header().Set("Retry-After", seconds(waiting.wait))
-		attrs = append(attrs, slog.String("throttled_by", waiting.by))
-	case errors.As(err, &refused):
-		reason, status, page.Problem = refused.Reason, http.StatusUnprocessableEntity, problemOf(refused.Reason)
 	case errors.Is(err, oidc.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		page.Problem = templates.ProblemUnavailable
 		c.Response().Header().Set("Retry-After", "5")
@@ -165,7 +182,9 @@ func (s *Server) refuseSignIn(c echo.Context, a *provider.Authorization, v visit
 		return s.retryable(c, a, v, err)
 	}
 	attrs = append(attrs, slog.String("reason", string(reason)))
-	if refused != nil && refused.Err != nil {
+	if errors.As(err, &waiting) {
+		attrs = append(attrs, slog.String("throttled_by", waiting.by))
+	} else if refused != nil && refused.Err != nil {
 		attrs = append(attrs, slog.String("cause", refused.Err.Error()))
 	} else if reason == "unavailable" {
 		attrs = append(attrs, slog.String("cause", err.Error()))

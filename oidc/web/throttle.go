@@ -54,15 +54,19 @@ const (
 	simultaneousWait = 5 * time.Second
 )
 
-// throttle counts failed sign-ins by account and by network, in memory. Names are
-// kept as keyed hashes, and known and unknown ones are treated alike.
+// throttle counts failed sign-ins by typed name, by person and by network, in
+// memory. Names are kept as keyed hashes, and known and unknown ones are treated
+// alike. A person is known only when the directory has found the name; counted by
+// name alone, whoever can sign in with a user name and with a mail address would
+// have twice the tries.
 type throttle struct {
 	settings ThrottleSettings
 	key      []byte
 	now      func() time.Time
 
 	mu       sync.Mutex
-	accounts *counters[accountCount]
+	accounts *counters[accountCount] // by typed name
+	people   *counters[accountCount] // by directory id; invented names cannot fill it
 	networks *counters[networkCount]
 }
 
@@ -73,9 +77,11 @@ func newThrottle(s ThrottleSettings, key []byte, now func() time.Time) (*throttl
 	if err != nil {
 		return nil, err
 	}
+	over := func(a *accountCount, now time.Time) bool { return a.over(s, now) }
 	return &throttle{
 		settings: s, key: key, now: now,
-		accounts: newCounters(throttleEntries, throttleShared, s.Window, func(a *accountCount, now time.Time) bool { return a.over(s, now) }),
+		accounts: newCounters(throttleEntries, throttleShared, s.Window, over),
+		people:   newCounters(throttleEntries, throttleShared, s.Window, over),
 		networks: newCounters(throttleEntries, throttleShared, s.Window, func(n *networkCount, now time.Time) bool { return n.over(s, now) }),
 	}, nil
 }
@@ -91,16 +97,18 @@ const (
 
 // try is one sign-in that was let through and counts as a failure until settled.
 type try struct {
-	t       *throttle
-	key     countKey
-	account *accountCount
-	network *networkCount
-	settled bool
+	t         *throttle
+	key       countKey
+	account   *accountCount
+	personKey countKey
+	person    *accountCount // nil until the directory has found somebody
+	network   *networkCount
+	settled   bool
 }
 
 // refusal says that a sign-in must not be tried.
 type refusal struct {
-	by   string // account or network
+	by   string // account, person or network
 	wait time.Duration
 }
 
@@ -111,17 +119,38 @@ func (t *throttle) begin(name string, remote netip.Addr) (*try, *refusal) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
-	account := t.accounts.get(key, now)
 	network := t.networks.get(t.hash("network", networkOf(remote)), now)
 	if wait := network.wait(t.settings, now); wait > 0 {
 		return nil, &refusal{by: "network", wait: wait}
 	}
+	// After the network has had its say: one that is kept out cannot go on to fill
+	// the table with invented names.
+	account := t.accounts.get(key, now)
 	if wait := account.wait(t.settings, now); wait > 0 {
 		return nil, &refusal{by: "account", wait: wait}
 	}
 	account.open++
 	network.open++
 	return &try{t: t, key: key, account: account, network: network}, nil
+}
+
+// reserve counts the try for the person whom the name belongs to, before their
+// password is tried. Where it refuses, the password must not be.
+func (y *try) reserve(subject string) *refusal {
+	key := y.t.hash("person", subject)
+	y.t.mu.Lock()
+	defer y.t.mu.Unlock()
+	if y.settled || y.person != nil { // one try is one bind
+		return &refusal{by: "person", wait: simultaneousWait}
+	}
+	now := y.t.now()
+	person := y.t.people.get(key, now)
+	if wait := person.wait(y.t.settings, now); wait > 0 {
+		return &refusal{by: "person", wait: wait}
+	}
+	person.open++
+	y.personKey, y.person = key, person
+	return nil
 }
 
 // settle says how the try ended. Only the first call counts.
@@ -134,17 +163,29 @@ func (y *try) settle(o outcome) {
 	y.settled = true
 	y.account.open--
 	y.network.open--
+	counts, who := []*accountCount{y.account}, y.key
+	if y.person != nil {
+		y.person.open--
+		counts, who = append(counts, y.person), y.personKey
+	}
 	now := y.t.now()
 	switch o {
 	case outcomeWrong:
-		y.account.fail(y.t.settings, now)
+		for _, c := range counts {
+			c.fail(y.t.settings, now)
+		}
 		y.network.fail(y.t.settings, now)
 	case outcomeRight:
-		y.account.failures, y.account.lastWait = nil, 0
-		y.network.credit(y.t.settings, y.key, now)
+		for _, c := range counts {
+			c.failures, c.lastWait = nil, 0
+		}
+		y.network.credit(y.t.settings, who, now)
 	case outcomeUnknown:
 	}
 	y.t.accounts.release(y.key, now)
+	if y.person != nil {
+		y.t.people.release(y.personKey, now)
+	}
 }
 
 func (t *throttle) hash(kind, value string) (k countKey) {
@@ -176,7 +217,8 @@ func networkOf(a netip.Addr) string {
 func foldName(name string) string {
 	var b strings.Builder
 	for _, r := range cases.Fold().String(norm.NFKD.String(name)) {
-		if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf, unicode.Cc) || unicode.IsSpace(r) {
+		// U+1806 and U+FFFC are of other kinds, and RFC 4518, section 2.2 drops them too.
+		if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf, unicode.Cc) || unicode.IsSpace(r) || r == 0x1806 || r == 0xfffc {
 			continue
 		}
 		b.WriteRune(r)
@@ -191,7 +233,7 @@ func foldName(name string) string {
 	return name
 }
 
-// accountCount is the failures of one name.
+// accountCount is the failures of one name, or of one person.
 type accountCount struct {
 	failures []time.Time   // within the window, oldest first
 	open     int           // tries that are not settled

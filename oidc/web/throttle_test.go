@@ -115,7 +115,7 @@ func TestAnOutageIsNobodysFailure(t *testing.T) {
 
 func TestSpellingsOfOneNameShareTheirTries(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"ADA", " ada ", "a da", "ａｄａ", "a\u00adda", "a\u200bda", "áda", "A\u0301da", "ada@example.org", `EXAMPLE\ada`, "ada＠example.org"} {
+	for _, name := range []string{"ADA", " ada ", "a da", "ａｄａ", "a\u00adda", "a\u200bda", "áda", "A\u0301da", "ada@example.org", `EXAMPLE\ada`, "ada＠example.org", "ad\ufffca", "a\u1806da"} {
 		if got := foldName(name); got != "ada" {
 			t.Errorf("%q is %q", name, got)
 		}
@@ -238,6 +238,88 @@ func TestAThrottledNameLooksTheSameWhetherItIsKnownOrNot(t *testing.T) {
 	wantCode(t, h.browser().signIn("app", "ada", "right-ada"), "id-ada")
 }
 
+func TestSeveralNamesOfOnePersonShareTheirTries(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	look := func(name string) (looks []string) {
+		b := h.browser()
+		for range 6 {
+			v := b.signIn("app", name, "wrong")
+			looks = append(looks, fmt.Sprint(v.status, v.header.Get("Retry-After"), strings.ReplaceAll(hiddenField.ReplaceAllString(v.body, ""), name, "NAME")))
+		}
+		return looks
+	}
+	unknown, first := look("zoe"), look("ada")
+	h.directory.binds.Store(0)
+	// The person is throttled, this name of theirs is new: a stranger sees what
+	// they see for a name that nobody has.
+	second := look("second-ada")
+	for i := range unknown {
+		if first[i] != unknown[i] || second[i] != unknown[i] {
+			t.Errorf("try %d of an unknown name, a known one and another of the same person:\n%s\n%s\n%s", i, unknown[i], first[i], second[i])
+		}
+	}
+	if n := h.directory.binds.Load(); n != 0 {
+		t.Errorf("%d passwords were tried for a person without tries left", n)
+	}
+	if logs := h.logs.String(); !strings.Contains(logs, "subject=id-ada reason=throttled throttled_by=person") || !strings.Contains(logs, "subject=id-ada reason=wrong_password") {
+		t.Errorf("the audit log does not say whom the refusals met:\n%s", logs)
+	}
+	wantStatus(t, h.browser().signIn("app", "second-ada", "right-ada"), http.StatusTooManyRequests)
+	h.clock.Advance(15 * time.Minute)
+	wantCode(t, h.browser().signIn("app", "second-ada", "right-ada"), "id-ada")
+	wantCode(t, h.browser().signIn("app", "ada", "right-ada"), "id-ada")
+	for range 3 {
+		wantStatus(t, h.browser().signIn("app", "ada", "wrong"), http.StatusUnprocessableEntity)
+	}
+	wantCode(t, h.browser().signIn("app", "second-ada", "right-ada"), "id-ada") // which gives the person all tries back
+	h.directory.binds.Store(0)
+	for range 10 {
+		h.browser().signIn("app", "second-ada", "wrong")
+	}
+	if n := h.directory.binds.Load(); n != 4 {
+		t.Errorf("%d binds after a good sign-in, want 4", n)
+	}
+}
+
+func TestTriesOfOnePersonAtTheSameTimeCountBeforeTheyAreAnswered(t *testing.T) {
+	t.Parallel()
+	th, _ := newTestThrottle(t, ThrottleSettings{})
+	var open []*try
+	for i := range 50 {
+		y, refused := th.begin(fmt.Sprint("name ", i), someAddr)
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		if y.reserve("the person") == nil {
+			open = append(open, y)
+		} else {
+			y.settle(outcomeWrong)
+		}
+	}
+	if len(open) != 4 {
+		t.Fatalf("%d tries at once by fifty names, want 4", len(open))
+	}
+	if refused := open[0].reserve("another"); refused == nil {
+		t.Error("one try was let through for two people")
+	}
+	open[0].settle(outcomeUnknown)
+	if refused := open[0].reserve("the person"); refused == nil {
+		t.Error("a try that has ended was let through")
+	}
+	for _, y := range open[1:] {
+		y.settle(outcomeWrong)
+	}
+	y, _ := th.begin("one more", someAddr)
+	if refused := y.reserve("the person"); refused != nil {
+		t.Errorf("an outage took a try: %+v", refused)
+	}
+	y.settle(outcomeRight)
+	if len(th.people.entries) != 0 {
+		t.Errorf("%d people are kept, want none after a good sign-in", len(th.people.entries))
+	}
+}
+
 func TestHangingUpDoesNotMakeATryThatIsNotCounted(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -279,6 +361,17 @@ func TestAFloodOfNamesMakesTheThrottleForgetNobody(t *testing.T) {
 	clock.Advance(3 * time.Hour)
 	if n := th.fails("another", someAddr, 5); n != 4 || len(th.accounts.entries) != 1 {
 		t.Errorf("%d tries, %d names kept; want 4 and 1 when all has run out", n, len(th.accounts.entries))
+	}
+}
+
+func TestANetworkThatIsKeptOutFillsNoTable(t *testing.T) {
+	t.Parallel()
+	th, _ := newTestThrottle(t, ThrottleSettings{NetworkFailures: 5})
+	for i := range 1000 {
+		th.fails(fmt.Sprint("invented ", i), someAddr, 1)
+	}
+	if n := len(th.accounts.entries); n > 5 {
+		t.Errorf("one network has filled %d places", n)
 	}
 }
 
