@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-crypt/crypt/algorithm"
 	"github.com/go-crypt/crypt/algorithm/argon2"
@@ -198,17 +200,23 @@ func NewVerifier() *Verifier {
 	return v
 }
 
+// verifyPatience is how long a slow hash may wait for its turn. A stranger who knows a
+// client's id can ask for any number of them; without an end to the waiting they
+// would fill the memory.
+const verifyPatience = 3 * time.Second
+
 // VerifySecret reports whether secret is the one that the client's hash was made
 // of. The time does not depend on where the two differ. A client without a hash
-// has no secret that is right.
-func (v *Verifier) VerifySecret(c *oidc.Client, secret string) bool {
+// has no secret that is right. The error means that it could not be told in time,
+// and wraps oidc.ErrUnavailable; a secret that was verified before is always told.
+func (v *Verifier) VerifySecret(ctx context.Context, c *oidc.Client, secret string) (bool, error) {
 	if c == nil || c.SecretHash == "" || secret == "" || len(secret) > 1024 {
-		return false
+		return false, nil
 	}
 	if digits, found := strings.CutPrefix(c.SecretHash, hashPrefix); found {
 		want, err := hex.DecodeString(digits)
 		sum := sha256.Sum256([]byte(secret))
-		return subtle.ConstantTimeCompare(sum[:], want) == 1 && err == nil
+		return subtle.ConstantTimeCompare(sum[:], want) == 1 && err == nil, nil
 	}
 	mac := hmac.New(sha256.New, v.key[:])
 	mac.Write([]byte(secret))
@@ -218,14 +226,20 @@ func (v *Verifier) VerifySecret(c *oidc.Client, secret string) bool {
 	k, found := v.known[c.ID]
 	v.mu.Unlock()
 	if found && k.hash == c.SecretHash && subtle.ConstantTimeCompare(k.digest[:], digest[:]) == 1 {
-		return true
+		return true, nil
 	}
 
-	v.busy <- struct{}{}
-	defer func() { <-v.busy }()
+	waiting, cancel := context.WithTimeout(ctx, verifyPatience)
+	defer cancel()
+	select {
+	case v.busy <- struct{}{}:
+		defer func() { <-v.busy }()
+	case <-waiting.Done():
+		return false, fmt.Errorf("%w: too many client secrets are being checked", oidc.ErrUnavailable)
+	}
 	decoded, err := decodeHash(c.SecretHash)
 	if err != nil || !decoded.Match(secret) {
-		return false
+		return false, nil
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -233,5 +247,5 @@ func (v *Verifier) VerifySecret(c *oidc.Client, secret string) bool {
 		clear(v.known)
 	}
 	v.known[c.ID] = known{c.SecretHash, digest}
-	return true
+	return true, nil
 }

@@ -1,12 +1,15 @@
 package clients_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/go-crypt/crypt/algorithm"
@@ -58,7 +61,7 @@ func TestAChosenSecretIsHeldToItsFormAndHashedSlowly(t *testing.T) {
 	if err != nil || !strings.HasPrefix(hash, "$pbkdf2-sha512$210000$") {
 		t.Fatalf("%s, %v", hash, err)
 	}
-	if c := parsed(t, hash); !clients.NewVerifier().VerifySecret(c, secret) {
+	if c := parsed(t, hash); !verified(clients.NewVerifier(), c, secret) {
 		t.Error("the secret is not verified")
 	}
 }
@@ -107,6 +110,12 @@ const (
 	bcryptOther  = "$2a$04$rqle85Q4qtcHvTEGXjfBC.g/fEdag.savNprHHFxhDeqZmfcCGKee" // of "second secret"
 )
 
+// verified reports whether v says that the secret is right.
+func verified(v *clients.Verifier, c *oidc.Client, secret string) bool {
+	right, err := v.VerifySecret(context.Background(), c, secret)
+	return right && err == nil
+}
+
 func TestEveryFormOfHashAcceptsItsSecretOnly(t *testing.T) {
 	t.Parallel()
 	const secret = "the secret"
@@ -117,11 +126,11 @@ func TestEveryFormOfHashAcceptsItsSecretOnly(t *testing.T) {
 			v := clients.NewVerifier()
 			for range 2 { // computed, then remembered
 				for _, wrong := range []string{"", "the secre", "the secret ", "The secret", hash, strings.Repeat("x", 5000)} {
-					if v.VerifySecret(c, wrong) {
+					if verified(v, c, wrong) {
 						t.Errorf("%q was taken", wrong)
 					}
 				}
-				if !v.VerifySecret(c, secret) {
+				if !verified(v, c, secret) {
 					t.Error("the secret was refused")
 				}
 			}
@@ -133,17 +142,53 @@ func TestARememberedSecretDiesWithItsHash(t *testing.T) {
 	t.Parallel()
 	v := clients.NewVerifier()
 	c := parsed(t, bcryptSecret)
-	if !v.VerifySecret(c, "the secret") {
+	if !verified(v, c, "the secret") {
 		t.Fatal("refused")
 	}
 	c = parsed(t, bcryptOther)
-	if v.VerifySecret(c, "the secret") || !v.VerifySecret(c, "second secret") {
+	if verified(v, c, "the secret") || !verified(v, c, "second secret") {
 		t.Error("the secret of the old hash still counts, or the new one doesn't")
 	}
 	other := *parsed(t, bcryptSecret)
 	other.ID = "other"
-	if !v.VerifySecret(&other, "the secret") || v.VerifySecret(&other, "second secret") {
+	if !verified(v, &other, "the secret") || verified(v, &other, "second secret") {
 		t.Error("clients share what is remembered")
+	}
+}
+
+// Anybody who knows a client's id can have wrong secrets checked by the thousand.
+func TestAFloodOfWrongSecretsIsTurnedAwayAndHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	v := clients.NewVerifier()
+	slow, err := clients.HashChosen(strings.Repeat("a", 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := parsed(t, slow)
+	if !verified(v, c, strings.Repeat("a", 64)) {
+		t.Fatal("refused")
+	}
+	ctx, giveUp := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	var unavailable atomic.Int32
+	for i := range 200 {
+		group.Go(func() {
+			right, err := v.VerifySecret(ctx, c, fmt.Sprint("wrong ", i))
+			if right || err != nil && !errors.Is(err, oidc.ErrUnavailable) {
+				t.Errorf("%v %v", right, err)
+			}
+			if err != nil {
+				unavailable.Add(1)
+			}
+		})
+	}
+	if !verified(v, c, strings.Repeat("a", 64)) {
+		t.Error("a secret that was verified before is held up")
+	}
+	giveUp()
+	group.Wait()
+	if unavailable.Load() == 0 {
+		t.Error("all waited for their turn although nobody was there any more")
 	}
 }
 
@@ -152,7 +197,7 @@ func TestAClientWithoutASecretIsNeverVerified(t *testing.T) {
 	v := clients.NewVerifier()
 	for _, c := range []*oidc.Client{nil, {ID: "a"}, {ID: "a", SecretHash: "sha256:"}, {ID: "a", SecretHash: "x"}, {ID: "a", SecretHash: "$2b$10$"}, {ID: "a", SecretHash: "$plaintext$x"}} {
 		for _, secret := range []string{"", "x", "sha256:"} {
-			if v.VerifySecret(c, secret) {
+			if verified(v, c, secret) {
 				t.Errorf("%v took %q", c, secret)
 			}
 		}
@@ -166,7 +211,7 @@ func TestSecretsAreVerifiedByManyAtOnce(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range 8 {
 		group.Go(func() {
-			if want := i%2 == 0; v.VerifySecret(c, fmt.Sprint("the secret", strings.Repeat("x", i%2))) != want {
+			if want := i%2 == 0; verified(v, c, fmt.Sprint("the secret", strings.Repeat("x", i%2))) != want {
 				t.Errorf("caller %d did not get %v", i, want)
 			}
 		})
@@ -198,7 +243,7 @@ func FuzzSecretHash(f *testing.F) {
 				return
 			}
 		}
-		if clients.NewVerifier().VerifySecret(c, "certainly not this one") {
+		if verified(clients.NewVerifier(), c, "certainly not this one") {
 			t.Fatalf("%q took a wrong secret", hash)
 		}
 	})
@@ -210,7 +255,7 @@ func BenchmarkVerifySecret(b *testing.B) {
 		c := parsed(b, hash)
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				if !v.VerifySecret(c, "the secret") {
+				if !verified(v, c, "the secret") {
 					b.Fatal("refused")
 				}
 			}

@@ -24,8 +24,8 @@ type Clients interface {
 // Verifier checks a client's secret.
 type Verifier interface {
 	// VerifySecret reports, in time that does not depend on where they differ,
-	// whether secret is the client's.
-	VerifySecret(c *oidc.Client, secret string) bool
+	// whether secret is the client's. An error means that it could not be told.
+	VerifySecret(ctx context.Context, c *oidc.Client, secret string) (bool, error)
 }
 
 // AuthorizationStore keeps authorisations and the consents that persons gave.

@@ -16,7 +16,7 @@ import (
 // (RFC 6749, section 2.3). A client registered for client_secret_basic or
 // client_secret_post may use either: Nextcloud switches to post as soon as
 // discovery lists it.
-func (p *Provider) authenticateClient(_ context.Context, r *http.Request, form url.Values) (fosite.Client, error) {
+func (p *Provider) authenticateClient(ctx context.Context, r *http.Request, form url.Values) (fosite.Client, error) {
 	if form.Has("client_assertion") || form.Has("client_assertion_type") {
 		return nil, fail("invalid_client", "client assertions are not supported")
 	}
@@ -41,7 +41,7 @@ func (p *Provider) authenticateClient(_ context.Context, r *http.Request, form u
 	switch {
 	case errors.Is(err, oidc.ErrNotFound):
 		// The same work as for a known client with a wrong secret.
-		p.Secrets.VerifySecret(&oidc.Client{ID: id, SecretHash: noSecret}, secrets[0])
+		_, _ = p.Secrets.VerifySecret(ctx, &oidc.Client{ID: id, SecretHash: noSecret}, secrets[0]) // there is nothing to learn
 		return nil, fail("invalid_client", "client authentication failed").because(errors.New("no such client"))
 	case err != nil:
 		return nil, err
@@ -52,7 +52,9 @@ func (p *Provider) authenticateClient(_ context.Context, r *http.Request, form u
 		return nil, fail("invalid_client", "client authentication failed").because(errors.New("a public client sent a secret"))
 	}
 	for _, secret := range secrets {
-		if secret != "" && p.Secrets.VerifySecret(c, secret) {
+		if right, err := p.Secrets.VerifySecret(ctx, c, secret); err != nil {
+			return nil, err
+		} else if right {
 			return client{c}, nil
 		}
 	}

@@ -71,8 +71,8 @@ func (s clientSet) Client(id string) (*oidc.Client, error) {
 
 type verify struct{}
 
-func (verify) VerifySecret(c *oidc.Client, secret string) bool {
-	return c.SecretHash == "plain:"+secret
+func (verify) VerifySecret(_ context.Context, c *oidc.Client, secret string) (bool, error) {
+	return c.SecretHash == "plain:"+secret, nil
 }
 
 var _ provider.Verifier = (*clients.Verifier)(nil)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -32,8 +33,8 @@ func (s someClients) Client(id string) (*oidc.Client, error) {
 
 type plainSecrets struct{}
 
-func (plainSecrets) VerifySecret(c *oidc.Client, secret string) bool {
-	return secret == "secret-of-"+c.ID
+func (plainSecrets) VerifySecret(_ context.Context, c *oidc.Client, secret string) (bool, error) {
+	return secret == "secret-of-"+c.ID, nil
 }
 
 // newWholeHouse is the house with the real provider and real keys.
