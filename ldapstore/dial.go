@@ -6,7 +6,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
@@ -56,8 +58,19 @@ func (c *conn) bind(ctx context.Context, dn, password string) ([]ldap.Control, e
 	return result.Controls, err
 }
 
+// bindExternal has the server take the account from the connection.
+func (c *conn) bindExternal(ctx context.Context) error {
+	return c.do(ctx, func(l *ldap.Conn) error { return l.ExternalBind() })
+}
+
 // alive reports whether the connection may still be used.
 func (c *conn) alive() bool { return !c.broken && !c.ldap.IsClosing() }
+
+// spoilt returns c, never to be used again.
+func (c *conn) spoilt() *conn {
+	c.broken = true
+	return c
+}
 
 // close ends the connection. The raw one goes first, so that nothing waits for
 // a server that no longer reads.
@@ -79,13 +92,26 @@ func resultCode(err error) (uint16, bool) {
 // dialer makes connections.
 type dialer struct {
 	net   net.Dialer
-	roots *x509.CertPool
+	trust *trust
 	now   func() time.Time
+}
+
+// newDialer returns a dialer that keeps its connections known to firewalls and
+// notices within a minute when the other end is gone.
+func newDialer(o *Options, files *trust) *dialer {
+	return &dialer{
+		net: net.Dialer{
+			KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3},
+			Resolver:        o.Resolver,
+		},
+		trust: files,
+		now:   o.Now,
+	}
 }
 
 // dial connects and encrypts. Nobody is signed in on the connection yet.
 func (d *dialer) dial(ctx context.Context, e endpoint) (*conn, error) {
-	raw, err := d.net.DialContext(ctx, "tcp", e.address)
+	raw, err := d.net.DialContext(ctx, e.network, e.address)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %s: %w", e.url, err)
 	}
@@ -104,7 +130,7 @@ func (d *dialer) dial(ctx context.Context, e endpoint) (*conn, error) {
 	return c, nil
 }
 
-func (d *dialer) encrypt(ctx context.Context, e endpoint, raw net.Conn) (net.Conn, error) {
+func (d *dialer) encrypt(ctx context.Context, e endpoint, raw net.Conn) (*tls.Conn, error) {
 	if e.startTLS {
 		stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 		err := startTLS(raw)
@@ -112,14 +138,25 @@ func (d *dialer) encrypt(ctx context.Context, e endpoint, raw net.Conn) (net.Con
 			return nil, context.Cause(ctx)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("StartTLS: %w", err)
+			return nil, fmt.Errorf("StartTLS: %w", lost(err))
 		}
 	}
-	secure := tls.Client(raw, &tls.Config{RootCAs: d.roots, ServerName: e.host, MinVersion: tls.VersionTLS12})
+	secure := tls.Client(raw, d.trust.config(e.host))
 	if err := secure.HandshakeContext(ctx); err != nil {
-		return nil, explainTLS(err)
+		return nil, explainTLS(lost(err))
 	}
 	return secure, nil
+}
+
+// errLost means that a connection ended before it could be used.
+var errLost = errors.New("the connection was lost")
+
+// lost marks those errors that another try may not meet.
+func lost(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return fmt.Errorf("%w: %w", errLost, err)
+	}
+	return err
 }
 
 // startTLS asks the server to begin TLS on this connection (RFC 4511, section

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,7 +18,7 @@ import (
 // Directory reads people from LDAP. It is safe for use by many goroutines.
 type Directory struct {
 	options Options
-	servers []*server
+	roster  *roster
 	log     *slog.Logger
 	now     func() time.Time
 	table   atomic.Pointer[table]
@@ -38,33 +37,15 @@ var _ oidc.Directory = (*Directory)(nil)
 // New checks the options and returns a Directory. It connects to nothing yet. An
 // error is an oidc.Problems.
 func New(o Options) (*Directory, error) {
-	endpoints, roots, err := o.settle()
+	endpoints, files, err := o.settle()
 	if err != nil {
 		return nil, err
 	}
 	d := &Directory{options: o, log: o.Log, now: o.Now}
 	d.ctx, d.end = context.WithCancel(context.Background())
 	account := &serviceAccount{dn: o.BindDN, read: o.BindPassword, now: o.Now}
-	dialer := &dialer{net: net.Dialer{KeepAlive: 15 * time.Second}, roots: roots, now: o.Now}
-	for _, e := range endpoints {
-		d.servers = append(d.servers, &server{
-			endpoint: e,
-			reads: newPool(o.PoolSize, readTrust, o.Now, func(ctx context.Context) (*conn, error) {
-				c, err := dialer.dial(ctx, e)
-				if err != nil {
-					return nil, err
-				}
-				if err := account.bind(ctx, c); err != nil {
-					c.close()
-					return nil, err
-				}
-				return c, nil
-			}),
-			binds: newPool(o.PoolSize, bindTrust, o.Now, func(ctx context.Context) (*conn, error) {
-				return dialer.dial(ctx, e)
-			}),
-		})
-	}
+	dialer := newDialer(&d.options, files)
+	d.roster = newRoster(&d.options, endpoints, func(e endpoint) *server { return newServer(e, &d.options, dialer, account) }, d.background)
 	if k, ok := kindNamed(o.Kind); ok {
 		d.table.Store(newTable(k, &d.options))
 	}
@@ -78,10 +59,23 @@ func (d *Directory) Close() {
 	d.mu.Unlock()
 	d.end()
 	d.wg.Wait()
-	for _, s := range d.servers {
-		s.reads.close()
-		s.binds.close()
+	d.roster.close()
+}
+
+// background runs f until it returns or Close ends its context. It does not if the
+// Directory is closed.
+func (d *Directory) background(f func(context.Context)) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.done {
+		return false
 	}
+	d.wg.Add(1)
+	go func() {
+		defer d.wg.Done()
+		f(d.ctx)
+	}()
+	return true
 }
 
 // User returns the person with this stable id.

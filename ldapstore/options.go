@@ -1,13 +1,9 @@
 package ldapstore
 
 import (
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
-	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -19,14 +15,22 @@ import (
 // Options says which directory to read and how. What is left empty has a
 // default, or is taken from the Kind of the server.
 type Options struct {
-	// URL lists the servers, ldap:// or ldaps://, all holding the same data. Reads
-	// go to the first that answers.
+	// URL lists the servers, all holding the same data: ldap:// or ldaps://; ldapi://
+	// and the path of a socket; ldap+srv:// or ldaps+srv:// and a domain whose SRV
+	// records name the servers. Reads go to the first that answers.
 	URL []string
 	// StartTLS encrypts ldap:// connections before anything else is said.
 	StartTLS bool
-	// CAFile is a PEM file of the authorities to trust; "" trusts the system's.
+	// CAFile is a PEM file of the authorities to trust; "" trusts the system's. It
+	// is read again when it changes, and so are the next two.
 	CAFile string
-	// BindDN is the account that reads; "" reads anonymously.
+	// ClientCertFile and ClientKeyFile are shown to servers that ask who connects.
+	ClientCertFile string
+	ClientKeyFile  string
+	// BindDN is the account that reads. With "" the server is told to take the
+	// account from the client certificate, or from the owner of the process at the
+	// other end of the socket (SASL EXTERNAL); if there is neither, it is read
+	// anonymously.
 	BindDN string
 	// BindPassword gives the account's password. It is called again when the
 	// directory refuses the one it gave, so that a rotated password is noticed.
@@ -57,6 +61,8 @@ type Options struct {
 	// PoolSize bounds the connections for reads, and those for binds, to each
 	// server; 0 means 16.
 	PoolSize int
+	// Resolver looks names and SRV records up; nil means net.DefaultResolver.
+	Resolver *net.Resolver
 	// Log hears of servers lost and found; nil means nobody does.
 	Log *slog.Logger
 	// Now is the clock; nil means time.Now.
@@ -76,19 +82,8 @@ func DefaultAttributes() []string {
 	}
 }
 
-// endpoint is one server of Options.URL.
-type endpoint struct {
-	url      string
-	host     string
-	address  string
-	tls      bool // from the first byte
-	startTLS bool // after one request
-}
-
-func (e endpoint) encrypted() bool { return e.tls || e.startTLS }
-
 // settle fills the defaults in and reports every problem at once.
-func (o *Options) settle() ([]endpoint, *x509.CertPool, error) {
+func (o *Options) settle() ([]endpoint, *trust, error) {
 	var problems oidc.Problems
 	add := func(key, hint, format string, args ...any) {
 		problems = append(problems, oidc.Problem{Key: "directory." + key, Message: fmt.Sprintf(format, args...), Hint: hint})
@@ -105,10 +100,16 @@ func (o *Options) settle() ([]endpoint, *x509.CertPool, error) {
 		}
 		endpoints = append(endpoints, e)
 	}
-	roots, err := readRoots(o.CAFile)
-	if err != nil {
-		add("ca_file", "name a PEM file that holds the certificate of the authority that signed the directory's", "%v", err)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Resolver == nil {
+		o.Resolver = net.DefaultResolver
+	}
+	files := o.settleTrust(endpoints, add)
 	if o.BindDN != "" && o.BindPassword == nil {
 		add("bind_password_file", "name the file that holds the password of bind_dn", "bind_dn is set but there is no password for it")
 	}
@@ -123,13 +124,48 @@ func (o *Options) settle() ([]endpoint, *x509.CertPool, error) {
 	if o.Attributes == nil {
 		o.Attributes = DefaultAttributes()
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
+	return endpoints, files, problems.Err()
+}
+
+// settleTrust reads the files of TLS, and makes sure that every server would know
+// the same account.
+func (o *Options) settleTrust(endpoints []endpoint, add func(key, hint, format string, args ...any)) *trust {
+	t := &trust{caFile: o.CAFile, certFile: o.ClientCertFile, keyFile: o.ClientKeyFile, log: o.Log, now: o.Now}
+	if err := t.readAuthorities(); err != nil {
+		add("ca_file", "name a PEM file that holds the certificate of the authority that signed the directory's", "%v", err)
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	switch {
+	case o.ClientCertFile != "" && o.ClientKeyFile == "":
+		add("client_key_file", "name the PEM file with the private key of the client certificate", "there is a client certificate, but no key to it")
+	case o.ClientCertFile == "" && o.ClientKeyFile != "":
+		add("client_cert_file", "name the PEM file with the client certificate", "there is a key, but no client certificate to it")
+	default:
+		if err := t.readPair(); err != nil {
+			add("client_cert_file", "name a certificate in PEM, and in client_key_file the private key that was made for it", "%v", err)
+		}
 	}
-	return endpoints, roots, problems.Err()
+	external, other := 0, ""
+	for _, e := range endpoints {
+		if o.external(e) {
+			external++
+		} else {
+			other = e.url
+		}
+		if o.ClientCertFile != "" && !e.encrypted() && e.network == "tcp" {
+			add("client_cert_file", "write ldaps://, or set start_tls: true", "a certificate can't be shown to %s, which is not encrypted", e.url)
+			return t
+		}
+	}
+	if o.BindDN == "" && external > 0 && other != "" {
+		add("bind_dn", "name an account, or list servers of one sort only", "it is missing: at %s neither a certificate nor a socket says who asks", other)
+	}
+	return t
+}
+
+// external reports whether the server takes the account from the connection
+// itself (SASL EXTERNAL, RFC 4422, appendix A).
+func (o *Options) external(e endpoint) bool {
+	return o.BindDN == "" && (e.network == "unix" || e.encrypted() && o.ClientCertFile != "")
 }
 
 func (o *Options) settleBases(add func(key, hint, format string, args ...any)) {
@@ -190,77 +226,4 @@ func (o *Options) settleNames(add func(key, hint, format string, args ...any)) {
 func validAttribute(name string) bool {
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.;_"
 	return name != "" && strings.Trim(name, allowed) == "" && !strings.ContainsRune("-;._", rune(name[0]))
-}
-
-// parseURL reads one server's address and refuses to send passwords in the clear
-// to another machine.
-func parseURL(text string, startTLS bool) (endpoint, *oidc.Problem) {
-	refuse := func(hint, format string, args ...any) (endpoint, *oidc.Problem) {
-		return endpoint{}, &oidc.Problem{Key: "directory.url", Message: fmt.Sprintf(format, args...), Hint: hint}
-	}
-	const form = "write it as in ldaps://ldap.example.org or ldap://ldap.example.org:389"
-	u, err := url.Parse(text)
-	if err != nil {
-		return refuse(form, "not a URL")
-	}
-	if u.User != nil {
-		return refuse("put the account into bind_dn and its password into bind_password_file", "%s holds a name or a password", u.Redacted())
-	}
-	port := u.Port()
-	switch u.Scheme {
-	case "ldap":
-		if port == "" {
-			port = "389"
-		}
-	case "ldaps":
-		if port == "" {
-			port = "636"
-		}
-	default:
-		return refuse(form, "%s starts with neither ldap:// nor ldaps://", text)
-	}
-	if u.Hostname() == "" {
-		return refuse(form, "%s names no host", text)
-	}
-	if strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return refuse("put the base into base_dn", "%s holds more than a host and a port", text)
-	}
-	e := endpoint{
-		url:      u.Scheme + "://" + u.Host,
-		host:     u.Hostname(),
-		address:  net.JoinHostPort(u.Hostname(), port),
-		tls:      u.Scheme == "ldaps",
-		startTLS: startTLS,
-	}
-	if e.tls && e.startTLS {
-		return refuse("write ldap:// or leave start_tls out", "%s is encrypted from the start, so start_tls does not fit", text)
-	}
-	if !e.encrypted() && !isLoopback(e.host) {
-		return refuse("use ldaps://, or set start_tls: true", "%s would send passwords unencrypted over the network", text)
-	}
-	return e, nil
-}
-
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
-}
-
-// readRoots reads the authorities to trust; no file means the system's.
-func readRoots(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil // which crypto/tls takes for the system's
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("the file cannot be read: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM form", file)
-	}
-	return roots, nil
 }

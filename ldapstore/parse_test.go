@@ -273,11 +273,21 @@ func FuzzURL(f *testing.F) {
 	f.Add("ldap://127.0.0.1:389", false)
 	f.Add("ldap://ldap.example.org", true)
 	f.Add("ldaps://[::1]:636", false)
+	f.Add("ldapi://%2Frun%2Fslapd%2Fldapi", false)
+	f.Add("ldapi:///run/../ldapi", true)
+	f.Add("ldap+srv://example.org", true)
+	f.Add("ldaps+srv://example.org", false)
 	f.Fuzz(func(t *testing.T, text string, startTLS bool) {
 		e, problem := parseURL(text, startTLS)
 		if problem != nil {
 			if problem.Hint == "" || problem.Message == "" {
 				t.Fatalf("%q: no help in %+v", text, problem)
+			}
+			return
+		}
+		if e.network == "unix" {
+			if again, problem := parseURL(e.url, startTLS); problem != nil || again != e {
+				t.Fatalf("%q became %q, which is another: %+v %v", text, e.url, again, problem)
 			}
 			return
 		}

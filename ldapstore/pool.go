@@ -10,9 +10,11 @@ import (
 )
 
 const (
-	// maxAge ends a connection in good time, so that load spreads again after a
+	// maxAge is when a connection is replaced, so that load spreads again after a
 	// server was away and no firewall's limit is met.
 	maxAge = 10 * time.Minute
+	// maxIdle ends connections that nobody needs.
+	maxIdle = 5 * time.Minute
 	// readTrust is for how long an idle connection for reads is taken for a good
 	// one unasked. A read on a dead one is repeated, so this may be long.
 	readTrust = time.Minute
@@ -31,12 +33,15 @@ type pool struct {
 	slots chan struct{}
 
 	mu     sync.Mutex
-	idle   []*conn // the last one was used last
+	idle   []*conn       // the last one was used last
+	out    int           // connections in use
+	waits  int           // how many wait for one of these
+	back   chan struct{} // closed when one comes back to them
 	closed bool
 }
 
 func newPool(size int, trust time.Duration, now func() time.Time, dial func(context.Context) (*conn, error)) *pool {
-	return &pool{dial: dial, now: now, trust: trust, slots: make(chan struct{}, size)}
+	return &pool{dial: dial, now: now, trust: trust, slots: make(chan struct{}, size), back: make(chan struct{})}
 }
 
 // enter waits for the right to hold a connection; leave gives it back.
@@ -51,23 +56,75 @@ func (p *pool) enter(ctx context.Context) error {
 
 func (p *pool) leave() { <-p.slots }
 
-// get returns a connection, an idle one if there is one that lives.
+// get returns a connection, an idle one if there is one that lives. Whoever gets
+// one puts it back.
 func (p *pool) get(ctx context.Context) (c *conn, reused bool, err error) {
 	for {
 		c, err := p.takeIdle()
 		if err != nil {
 			return nil, false, err
 		}
-		if c == nil {
-			c, err = p.dial(ctx)
-			return c, false, err
-		}
-		if p.now().Sub(c.used) <= p.trust || answers(ctx, c) {
+		switch {
+		case c == nil:
+			return p.freshOrBack(ctx)
+		case p.now().Sub(c.born) >= maxAge:
+			return p.replace(ctx, c)
+		case p.now().Sub(c.used) <= p.trust || answers(ctx, c):
 			return c, true, nil
 		}
-		c.close()
+		p.put(c.spoilt())
 		p.drop() // to ask the others one by one would take the time of the call
 	}
+}
+
+// fresh returns a new connection.
+func (p *pool) fresh(ctx context.Context) (*conn, error) {
+	c, err := p.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.out++
+	return c, nil
+}
+
+// freshOrBack returns a new connection. While the directory refuses the account's
+// password, as it does for a moment when that is being changed, one that is
+// signed in already is waited for.
+func (p *pool) freshOrBack(ctx context.Context) (c *conn, reused bool, err error) {
+	c, err = p.fresh(ctx)
+	for errors.Is(err, errSignIn) {
+		p.mu.Lock()
+		out, back := p.out, p.back
+		p.waits++
+		p.mu.Unlock()
+		if c, closed := p.takeIdle(); c != nil || closed != nil {
+			return c, true, closed
+		}
+		if out == 0 {
+			return nil, false, err
+		}
+		select {
+		case <-back:
+		case <-ctx.Done():
+			return nil, false, err
+		}
+	}
+	return c, false, err
+}
+
+// replace returns a new connection for one that is too old, or that one, if there
+// can't be a new one and it still answers.
+func (p *pool) replace(ctx context.Context, old *conn) (c *conn, reused bool, err error) {
+	share, cancel := shareOf(ctx, 2)
+	defer cancel()
+	c, err = p.fresh(share)
+	if err != nil && answers(ctx, old) {
+		return old, true, nil
+	}
+	p.put(old.spoilt())
+	return c, false, err
 }
 
 // takeIdle returns the idle connection that was used last, or nil.
@@ -80,7 +137,8 @@ func (p *pool) takeIdle() (*conn, error) {
 	for len(p.idle) > 0 {
 		c := p.idle[len(p.idle)-1]
 		p.idle = p.idle[:len(p.idle)-1]
-		if c.alive() && p.now().Sub(c.born) < maxAge {
+		if c.alive() {
+			p.out++
 			return c, nil
 		}
 		c.close()
@@ -91,13 +149,24 @@ func (p *pool) takeIdle() (*conn, error) {
 // put takes a connection back.
 func (p *pool) put(c *conn) {
 	c.used = p.now()
+	var ended []*conn
 	p.mu.Lock()
-	keep := c.alive() && !p.closed
-	if keep {
+	p.out--
+	if c.alive() && !p.closed {
 		p.idle = append(p.idle, c)
+	} else {
+		ended = append(ended, c)
+	}
+	for len(p.idle) > 0 && c.used.Sub(p.idle[0].used) >= maxIdle {
+		ended = append(ended, p.idle[0])
+		p.idle = p.idle[1:]
+	}
+	if p.waits > 0 {
+		close(p.back)
+		p.back, p.waits = make(chan struct{}), 0
 	}
 	p.mu.Unlock()
-	if !keep {
+	for _, c := range ended {
 		c.close()
 	}
 }

@@ -2,12 +2,9 @@ package ldapstore
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
-
-	"gatehouse/oidc"
 )
 
 // noAttributes asks for no attribute at all (RFC 4511, section 4.5.1.8).
@@ -114,89 +111,4 @@ func secondsLeft(ctx context.Context) int {
 		return 0
 	}
 	return int(time.Until(deadline)/time.Second) + 1
-}
-
-// onServer runs f with the servers in their order until one answers. Those that
-// are known to be down come into it only if no other is left.
-func (d *Directory) onServer(ctx context.Context, f func(context.Context, *server) error) error {
-	var errs []error
-	candidates := d.candidates()
-	for i, s := range candidates {
-		share, cancel := shareOf(ctx, min(2, len(candidates)-i))
-		err := f(share, s)
-		cancel()
-		if err == nil || !failsOver(err) {
-			return err
-		}
-		errs = append(errs, err)
-		if ctx.Err() != nil {
-			break
-		}
-		d.markDown(s, err)
-	}
-	return errors.Join(errs...)
-}
-
-func (d *Directory) candidates() []*server {
-	var up []*server
-	for _, s := range d.servers {
-		if !s.down.Load() {
-			up = append(up, s)
-		}
-	}
-	if len(up) == 0 {
-		return d.servers
-	}
-	return up
-}
-
-// failsOver reports whether another server may do better: this one was not
-// reached, or says that it cannot serve at present.
-func failsOver(err error) bool {
-	code, answered := resultCode(err)
-	return !answered || code == ldap.LDAPResultBusy || code == ldap.LDAPResultUnavailable
-}
-
-// markDown keeps calls away from a server until it answers again.
-func (d *Directory) markDown(s *server, cause error) {
-	if len(d.servers) == 1 {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.done || !s.down.CompareAndSwap(false, true) {
-		return
-	}
-	d.log.Warn("directory server lost", "server", s.url, "error", cause.Error())
-	d.wg.Add(1)
-	go func() {
-		defer d.wg.Done()
-		d.watch(s)
-	}()
-}
-
-// watch asks a lost server every second until it answers, or until Close.
-func (d *Directory) watch(s *server) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-d.ctx.Done():
-			return
-		case <-tick.C:
-		}
-		ctx, cancel := d.bounded(d.ctx)
-		err := s.read(ctx, func(ctx context.Context, c *conn) error {
-			if !answers(ctx, c) {
-				return oidc.ErrUnavailable
-			}
-			return nil
-		})
-		cancel()
-		if err == nil {
-			s.down.Store(false)
-			d.log.Info("directory server found again", "server", s.url)
-			return
-		}
-	}
 }

@@ -19,41 +19,80 @@ type server struct {
 	endpoint
 	reads *pool
 	binds *pool
-	down  atomic.Bool // it did not answer lately; see Directory.watch
+	down  atomic.Bool // it did not answer lately; see Directory.awaitReturn
+	gone  atomic.Bool // the domain's records no longer name it
 }
 
-// read runs f on a connection of the service account. If the connection was an
-// idle one and turns out broken, f runs once more, on a fresh connection: reads
-// may be repeated.
+func newServer(e endpoint, o *Options, dialer *dialer, account *serviceAccount) *server {
+	signIn := account.bind
+	if o.external(e) {
+		signIn = bindExternal
+	}
+	return &server{
+		endpoint: e,
+		reads: newPool(o.PoolSize, readTrust, o.Now, func(ctx context.Context) (*conn, error) {
+			c, err := dialer.dial(ctx, e)
+			if err != nil {
+				return nil, err
+			}
+			if err := signIn(ctx, c); err != nil {
+				c.close()
+				if c.broken && ctx.Err() == nil {
+					err = fmt.Errorf("%w: %w", errLost, err)
+				}
+				return nil, err
+			}
+			return c, nil
+		}),
+		binds: newPool(o.PoolSize, bindTrust, o.Now, func(ctx context.Context) (*conn, error) {
+			return dialer.dial(ctx, e)
+		}),
+	}
+}
+
+// close ends its connections; those in use, as they come back.
+func (s *server) close() {
+	s.gone.Store(true)
+	s.reads.close()
+	s.binds.close()
+}
+
+// read runs f on a connection of the service account. If the connection turns out
+// broken, f runs once more, on a fresh one: reads may be repeated.
 func (s *server) read(ctx context.Context, f func(context.Context, *conn) error) error {
 	if err := s.reads.enter(ctx); err != nil {
 		return err
 	}
 	defer s.reads.leave()
-	c, reused, err := s.reads.get(ctx)
-	if err != nil {
-		return err
-	}
-	if !reused {
-		defer s.reads.put(c)
-		return f(ctx, c)
-	}
-	// A firewall may have forgotten the connection without a word. So that the
-	// second try has time, the first gets a part only.
-	first, cancel := shareOf(ctx, 3)
-	err = f(first, c)
-	cancel()
-	s.reads.put(c)
-	if !c.broken || err == nil || ctx.Err() != nil {
+	again, err := s.readOnce(ctx, f)
+	if !again || ctx.Err() != nil {
 		return err
 	}
 	s.reads.drop()
-	c, err = s.reads.dial(ctx)
+	c, err := s.reads.fresh(ctx)
 	if err != nil {
 		return err
 	}
 	defer s.reads.put(c)
 	return f(ctx, c)
+}
+
+// readOnce is the first try; again reports whether there may be a second.
+func (s *server) readOnce(ctx context.Context, f func(context.Context, *conn) error) (again bool, err error) {
+	c, reused, err := s.reads.get(ctx)
+	if err != nil {
+		return errors.Is(err, errLost), err
+	}
+	defer s.reads.put(c)
+	if reused {
+		// A firewall may have forgotten the connection without a word. So that the
+		// second try has time, the first gets a part only.
+		share, cancel := shareOf(ctx, 3)
+		defer cancel()
+		ctx = share
+	}
+	err = f(ctx, c)
+	return c.broken && err != nil, err
 }
 
 // serviceAccount signs connections in for reading.
@@ -67,11 +106,19 @@ type serviceAccount struct {
 	known     bool
 	refused   string // the password that the directory refused last
 	refusedAt time.Time
+	refusals  int // how often in a row
 }
 
-// refusedPause is how long a refused password isn't tried again, so that a stale
-// one cannot lock the service account.
-const refusedPause = 5 * time.Second
+// A refused password isn't tried again for a while, longer each time, so that a
+// stale one cannot lock the service account.
+const (
+	refusedPause  = 5 * time.Second
+	longestRefuse = 5 * time.Minute
+)
+
+// errSignIn means that the service account can't sign in, which says nothing about
+// connections on which it has.
+var errSignIn = errors.New("the service account (directory.bind_dn) cannot sign in")
 
 // bind signs c in. When the directory refuses the password it is read again, and
 // if it has changed meanwhile, tried once more.
@@ -81,18 +128,29 @@ func (a *serviceAccount) bind(ctx context.Context, c *conn) error {
 	}
 	password, err := a.current()
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errSignIn, err)
 	}
 	err = a.try(ctx, c, password)
-	if code, _ := resultCode(err); code != ldap.LDAPResultInvalidCredentials {
+	if !refusesPassword(err) {
 		return wrapService(err)
 	}
 	a.refuse(password)
-	if password, err := a.current(); err == nil {
-		return wrapService(a.try(ctx, c, password))
+	if password, readErr := a.current(); readErr == nil {
+		if err = a.try(ctx, c, password); !refusesPassword(err) {
+			return wrapService(err)
+		}
+		a.refuse(password)
 	}
-	return wrapService(err)
+	return fmt.Errorf("%w: %w", errSignIn, &serviceError{err})
 }
+
+func refusesPassword(err error) bool {
+	code, answered := resultCode(err)
+	return answered && code == ldap.LDAPResultInvalidCredentials
+}
+
+// bindExternal signs c in as whom its certificate or its socket shows.
+func bindExternal(ctx context.Context, c *conn) error { return wrapService(c.bindExternal(ctx)) }
 
 func wrapService(err error) error {
 	if err == nil {
@@ -105,9 +163,7 @@ func wrapService(err error) error {
 // go-ldap's error: a result code in there is no answer to what was asked.
 type serviceError struct{ cause error }
 
-func (e *serviceError) Error() string {
-	return "signing in as the service account (directory.bind_dn): " + e.cause.Error()
-}
+func (e *serviceError) Error() string { return "signing in as the service account: " + e.cause.Error() }
 
 func (a *serviceAccount) try(ctx context.Context, c *conn, password string) error {
 	controls, err := c.bind(ctx, a.dn, password)
@@ -127,22 +183,32 @@ func (a *serviceAccount) current() (string, error) {
 	}
 	password, err := a.read()
 	if err != nil {
-		return "", fmt.Errorf("reading the password of the service account: %w", err)
+		return "", fmt.Errorf("reading its password: %w", err)
 	}
 	if password == "" {
-		return "", errors.New("the password of the service account is empty")
+		return "", errors.New("its password is empty")
 	}
-	if password == a.refused && a.now().Sub(a.refusedAt) < refusedPause {
-		return "", errors.New("the directory refuses the password of the service account (directory.bind_dn)")
+	if password == a.refused && a.now().Sub(a.refusedAt) < a.pause() {
+		return "", errors.New("the directory refused its password a moment ago")
 	}
 	a.password, a.known = password, true
 	return password, nil
+}
+
+func (a *serviceAccount) pause() time.Duration {
+	return min(refusedPause<<min(a.refusals-1, 10), longestRefuse)
 }
 
 // refuse notes that the directory didn't take this password.
 func (a *serviceAccount) refuse(password string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.refused != password {
+		a.refusals = 0
+	}
+	if a.refusals == 0 || a.known && a.password == password { // once for all that tried it at a time
+		a.refusals++
+	}
 	a.refused, a.refusedAt = password, a.now()
 	if a.password == password {
 		a.password, a.known = "", false
