@@ -43,9 +43,10 @@ unit: gcc
 race: gcc
 	$(GO) test -buildvcs=false -count=1 -race -short $(PACKAGES)
 
-test-tools: ## install the directory, Apache, browser and axe that the tests use
-	@.ci/install-packages gcc libc6-dev slapd slapd-contrib ldap-utils apache2-bin libapache2-mod-auth-openidc \
-	  chromium fonts-dejavu-core openssl
+test-tools: ## install the directories, Apache, browser and axe that the tests use
+	@.ci/install-packages gcc libc6-dev openssl slapd slapd-contrib ldap-utils 389-ds-base \
+	  samba-ad-dc samba-ad-provision samba-dsdb-modules ldb-tools \
+	  apache2-bin libapache2-mod-auth-openidc chromium fonts-dejavu-core
 	@.ci/fetch-axe $(CACHE)/axe.min.js
 
 lint: gcc ## vet, golangci-lint and formatting
