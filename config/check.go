@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -149,21 +150,40 @@ func (l *loader) checkServers(c *Config) {
 // serverFault judges the address of one server. An address with a password in it
 // is not echoed.
 func serverFault(text string, startTLS bool) (message, hint string) {
+	if path, found := strings.CutPrefix(text, "ldapi://"); found {
+		return socketFault(text, path)
+	}
 	const form = "write ldaps://ldap.example.org, or ldap://ldap.example.org with start_tls: true"
 	u, err := url.Parse(text)
-	switch {
-	case strings.Contains(text, "@"):
+	if strings.Contains(text, "@") {
 		return "a user or password in the address is not allowed", "put them into bind_dn and bind_password_file"
-	case err != nil || u.Scheme != "ldap" && u.Scheme != "ldaps":
+	}
+	if err != nil {
+		return fmt.Sprintf("%q is not the address of a directory", clip(text)), form
+	}
+	scheme, srv := strings.CutSuffix(u.Scheme, "+srv")
+	_, isNumber := netip.ParseAddr(u.Hostname())
+	switch {
+	case scheme != "ldap" && scheme != "ldaps":
 		return fmt.Sprintf("%q is not the address of a directory", clip(text)), form
 	case u.Hostname() == "" || !validPort(u.Host, u.Port()):
 		return fmt.Sprintf("%q names no host and port", clip(text)), form
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
 		return fmt.Sprintf("%q holds more than a host and a port", clip(text)), "put the base into base_dn"
-	case u.Scheme == "ldaps" && startTLS:
+	case srv && (u.Port() != "" || isNumber == nil):
+		return fmt.Sprintf("%q has to hold a domain alone: hosts and ports come from its SRV records", clip(text)), "write ldaps+srv://example.org"
+	case scheme == "ldaps" && startTLS:
 		return clip(text) + " is encrypted from the start, so start_tls does not fit", "write ldap://, or leave start_tls out"
-	case u.Scheme == "ldap" && !startTLS && !loopbackHost(u.Hostname()):
+	case scheme == "ldap" && !startTLS && (srv || !loopbackHost(u.Hostname())):
 		return clip(text) + " would send passwords unencrypted over the network", "write ldaps://, or set start_tls: true"
+	}
+	return "", ""
+}
+
+func socketFault(text, path string) (message, hint string) {
+	path, err := url.PathUnescape(path)
+	if err != nil || !filepath.IsAbs(path) || filepath.Clean(path) == "/" || strings.ContainsAny(path, "?#\x00") {
+		return fmt.Sprintf("%q names no socket", clip(text)), "write ldapi://%2Frun%2Fslapd%2Fldapi"
 	}
 	return "", ""
 }

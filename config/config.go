@@ -84,6 +84,8 @@ type Directory struct {
 	URL              []string      `mapstructure:"url"`
 	StartTLS         bool          `mapstructure:"start_tls"`
 	CAFile           string        `mapstructure:"ca_file"`
+	ClientCertFile   string        `mapstructure:"client_cert_file"`
+	ClientKeyFile    string        `mapstructure:"client_key_file"`
 	BindDN           string        `mapstructure:"bind_dn"`
 	BindPassword     Secret        `mapstructure:"bind_password"`
 	BindPasswordFile string        `mapstructure:"bind_password_file"`

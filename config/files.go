@@ -43,6 +43,29 @@ func (l *loader) checkPaths(c *Config) {
 	if c.Directory.CAFile != "" {
 		l.checkAuthorities(c.Directory.CAFile)
 	}
+	l.checkClientCertificate(c.Directory)
+}
+
+// checkClientCertificate looks whether certificate and key can be read; the
+// directory's own package looks whether they belong together.
+func (l *loader) checkClientCertificate(d Directory) {
+	if (d.ClientCertFile == "") != (d.ClientKeyFile == "") {
+		missing := "directory.client_key_file"
+		if d.ClientCertFile == "" {
+			missing = "directory.client_cert_file"
+		}
+		l.problem(missing, "it is missing: the other half of the client certificate is there", "name the PEM files of both, certificate and private key")
+	}
+	for _, f := range []struct{ key, path string }{{"directory.client_cert_file", d.ClientCertFile}, {"directory.client_key_file", d.ClientKeyFile}} {
+		if f.path == "" {
+			continue
+		}
+		if _, err := readRegular(f.path); err != nil {
+			l.problem(f.key, f.path+": "+reason(err), "name a PEM file that the server's account can read")
+		} else if f.key == "directory.client_key_file" {
+			l.checkPrivate(f.key, f.path, "")
+		}
+	}
 }
 
 func (l *loader) checkFolder(key, path, mend string) {

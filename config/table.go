@@ -25,6 +25,7 @@ const (
 	liveClients  = "read at start; the files in it are read again when they change"
 	liveKeys     = "read at start; the keys in it are read again when they change"
 	livePassword = "read again when the directory refuses the password"
+	liveFile     = "read again when it changes"
 )
 
 // setting is one row of the table that reading, checking and the reference
@@ -74,10 +75,12 @@ var settings = []setting{
 	{key: "throttle.network_failures", kind: kindNumber, def: "100", least: 1, most: 1_000_000, reload: atStart, doc: "How many sign-ins from one address (IPv6: one /64) may fail within throttle.window. Every person who signs in from there raises it, so that an office behind one address isn't kept out."},
 	{key: "throttle.window", kind: kindDuration, def: "15m", least: second, most: day, reload: atStart, doc: "How long a failure counts."},
 	{key: "throttle.max_wait", kind: kindDuration, def: "1h", least: second, most: 7 * day, reload: atStart, doc: "The longest wait; each further failure doubles it up to here. Not less than throttle.window."},
-	{key: "directory.url", kind: kindList, required: true, reload: atStart, doc: "The servers of the directory, ldaps:// or ldap://, all with the same content; the next is used when one can't be reached. ldap:// to another machine needs start_tls."},
+	{key: "directory.url", kind: kindList, required: true, reload: atStart, doc: "The servers of the directory, all with the same content; the next is used when one can't be reached. `ldaps://HOST`; `ldap://HOST`, which to another machine needs start_tls; `ldapi://%2Frun%2Fslapd%2Fldapi`, a socket of this machine; `ldaps+srv://DOMAIN` or `ldap+srv://DOMAIN` for the servers that the SRV records of a domain name."},
 	{key: "directory.start_tls", kind: kindFlag, def: "false", reload: atStart, doc: "Encrypt ldap:// connections before anything else is said."},
-	{key: "directory.ca_file", kind: kindFile, defDoc: "the system's", reload: atStart, doc: "The certificate authorities (PEM) that may sign the directory's certificate."},
-	{key: "directory.bind_dn", kind: kindText, defDoc: "anonymous", reload: atStart, doc: "The account that reads people and groups. It needs no right to write."},
+	{key: "directory.ca_file", kind: kindFile, defDoc: "the system's", reload: liveFile, doc: "The certificate authorities (PEM) that may sign the directory's certificate."},
+	{key: "directory.client_cert_file", kind: kindFile, reload: liveFile, doc: "A certificate (PEM) to show to the directory. Without directory.bind_dn it is also the account: the directory is told to take it from there (SASL EXTERNAL)."},
+	{key: "directory.client_key_file", kind: kindFile, reload: liveFile, doc: "The private key of that certificate (PEM), readable for the server's account alone."},
+	{key: "directory.bind_dn", kind: kindText, defDoc: "that of the client certificate or socket, or anonymous", reload: atStart, doc: "The account that reads people and groups. It needs no right to write."},
 	{key: "directory.bind_password", kind: kindSecret, reload: atStart, doc: "Its password. Better keep it in a file of its own; here, the configuration file may be readable for the server's account alone."},
 	{key: "directory.bind_password_file", kind: kindFile, reload: livePassword, doc: "The file with its password, readable for the server's account alone. One line break at the end doesn't count."},
 	{key: "directory.base_dn", kind: kindText, required: true, reload: atStart, doc: "Where people and groups are looked for. May be left out if the next two are both there."},

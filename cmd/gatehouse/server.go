@@ -123,7 +123,7 @@ func problemsOf(err error) oidc.Problems {
 func directoryOptions(cfg *config.Config, table claims.Table, log *slog.Logger, now func() time.Time) ldapstore.Options {
 	d := cfg.Directory
 	return ldapstore.Options{
-		URL: d.URL, StartTLS: d.StartTLS, CAFile: d.CAFile, BindDN: d.BindDN, BindPassword: bindPassword(d), BaseDN: d.BaseDN,
+		URL: d.URL, StartTLS: d.StartTLS, CAFile: d.CAFile, ClientCertFile: d.ClientCertFile, ClientKeyFile: d.ClientKeyFile, BindDN: d.BindDN, BindPassword: bindPassword(d), BaseDN: d.BaseDN,
 		UserBaseDN: d.UserBaseDN, GroupBaseDN: d.GroupBaseDN, Kind: d.Kind, UserFilter: d.UserFilter, LoginAttributes: d.LoginAttributes,
 		IDAttribute: d.IDAttribute, GroupFilter: d.GroupFilter, DirectGroupsOnly: !d.NestedGroups, Attributes: table.Attributes(),
 		Timeout: d.Timeout, PoolSize: d.PoolSize, Log: log, Now: now,
