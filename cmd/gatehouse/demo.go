@@ -37,15 +37,20 @@ func newDemoCommand(env *environment) *cobra.Command {
 		Args:  arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d.out, d.now = env.stdout, env.now
-			d.log = slog.New(slog.NewTextHandler(env.stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
-			if d.quiet {
-				d.log = slog.New(slog.DiscardHandler)
+			var log slog.Handler = slog.NewTextHandler(env.stderr, &slog.HandlerOptions{Level: slog.LevelInfo})
+			switch {
+			case d.quiet:
+				log = slog.DiscardHandler
+			case !d.requests:
+				log = eventful{log}
 			}
+			d.log = slog.New(log)
 			return d.run(cmd.Context())
 		},
 	}
 	cmd.Flags().StringVar(&d.listen, "listen", "127.0.0.1:8080", "loopback `address` to answer on; a free port is taken if it is in use")
 	cmd.Flags().StringVar(&d.apps, "apps", "127.0.0.1:8081", "loopback `address` of the two applications")
+	cmd.Flags().BoolVar(&d.requests, "requests", false, "log every request, not only what comes of it")
 	cmd.Flags().BoolVar(&d.quiet, "quiet", false, "show no log")
 	return cmd
 }
@@ -53,6 +58,7 @@ func newDemoCommand(env *environment) *cobra.Command {
 // demo is one demonstration.
 type demo struct {
 	listen, apps string
+	requests     bool // log each
 	quiet        bool
 	out          io.Writer
 	log          *slog.Logger
@@ -75,14 +81,14 @@ func demoApps(base string) []*demoApp {
 	return []*demoApp{
 		{
 			id: "wiki", title: "Wiki", intro: "Where the office writes down what it knows.",
-			show: "for all of the staff; asks before it is given anything",
+			show: "for all of the staff; asks first whether it may know you",
 			client: map[string]any{"consent": "remembered", "scopes": map[string]any{
 				"everyone": []string{"openid"}, "groups": map[string]any{group("staff"): usual},
 			}},
 		},
 		{
 			id: "accounts", title: "Accounts", intro: "Invoices and salaries.",
-			show: "for book-keeping only: anybody else is refused",
+			show: "for book-keeping only; anybody else is refused",
 			client: map[string]any{"consent": "none", "allowed_groups": []string{group("book-keeping")}, "scopes": map[string]any{
 				"everyone": append([]string{"openid"}, usual...),
 			}},
@@ -216,27 +222,48 @@ func (d *demo) appHandler(issuer, apps string, all []*demoApp) http.Handler {
 			Title: app.title, Intro: app.intro, Issuer: issuer, ClientID: app.id, ClientSecret: app.secret, BaseURL: apps + "/" + app.id,
 			Now: d.now, Log: d.log,
 		}
+		for _, p := range demodir.Accounts() {
+			options.People = append(options.People, demoAppPerson(p))
+		}
 		other := all[(i+1)%len(all)]
 		options.Others = append(options.Others, demoAppLink{Name: other.title, URL: apps + "/" + other.id + "/"})
-		mux.Handle("/"+app.id+"/", newDemoApp(options))
+		handler := newDemoApp(options)
+		mux.Handle("/"+app.id+"/", handler)
+		if i == 0 {
+			mux.Handle("/", handler) // which says that there is nothing
+		}
 	}
 	return mux
 }
 
 // tell says where to click, and with which accounts.
 func (d *demo) tell(issuer, apps string, people *demodir.Server, all []*demoApp) {
-	fmt.Fprintf(d.out, "\nGatehouse is running at %s\n\nOpen one of these in a browser:\n", issuer)
-	for _, app := range all {
-		fmt.Fprintf(d.out, "  %s/%s/  %s, %s\n", apps, app.id, app.title, app.show)
-	}
-	fmt.Fprintf(d.out, "\nand sign in as one of these people:\n")
+	fmt.Fprint(d.out, "\nThe demonstration is ready. Open one of these in a browser:\n\n")
 	columns := tabwriter.NewWriter(d.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(columns, "  name\tpassword\twho\n")
-	for _, a := range demodir.Accounts() {
-		fmt.Fprintf(columns, "  %s\t%s\t%s: %s\n", a.Username, a.Password, a.Name, a.Shows)
+	for _, app := range all {
+		fmt.Fprintf(columns, "  %s/%s/\t%s: %s\n", apps, app.id, app.title, app.show)
 	}
 	_ = columns.Flush() // to the terminal
-	fmt.Fprintf(d.out, "\nThe directory behind it: ldapsearch -x -H %s -D '%s' -w %s -b %s uid=amelie '*' memberOf\n",
+	fmt.Fprint(d.out, "\nand sign in as one of these people:\n\n")
+	fmt.Fprint(columns, "  User name\tPassword\tName\tWho that is\n")
+	for _, a := range demodir.Accounts() {
+		fmt.Fprintf(columns, "  %s\t%s\t%s\t%s\n", a.Username, a.Password, a.Name, a.Shows)
+	}
+	_ = columns.Flush() // to the terminal
+	fmt.Fprintf(d.out, "\nGatehouse is the provider: %s/.well-known/openid-configuration\n", issuer)
+	fmt.Fprintf(d.out, "A look into its directory: ldapsearch -x -H %s -D '%s' -w %s -b %s uid=amelie '*' memberOf\n",
 		people.URL, people.ServiceDN, people.ServicePassword, people.BaseDN)
-	fmt.Fprintf(d.out, "Stop with Ctrl-C: everything is then gone.\n\n")
+	fmt.Fprint(d.out, "Stop with Ctrl-C: everything is then gone. What happens meanwhile:\n\n")
+}
+
+// eventful passes the log on without the line that each request has: it would push
+// what tell says off the screen.
+type eventful struct{ slog.Handler }
+
+// Handle passes a record on unless it is of a request that went well.
+func (e eventful) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == "request" && r.Level < slog.LevelWarn {
+		return nil
+	}
+	return e.Handler.Handle(ctx, r)
 }

@@ -15,3 +15,6 @@ func newDemoApp(opts demoAppOptions) http.Handler { return demoapp.New(opts) }
 
 // demoAppLink is another application to try.
 type demoAppLink = demoapp.Link
+
+// demoAppPerson is an account to try.
+type demoAppPerson = demoapp.Person

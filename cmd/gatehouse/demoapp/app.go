@@ -39,6 +39,9 @@ type Options struct {
 	Scopes []string
 	// Others are applications to try next.
 	Others []Link
+	// People are accounts to try, shown with their passwords to everybody who is
+	// not signed in.
+	People []Person
 
 	Issuer       string
 	ClientID     string
@@ -52,6 +55,12 @@ type Options struct {
 
 // Link is another application.
 type Link struct{ Name, URL string }
+
+// Person is an account of the demonstration.
+type Person struct {
+	Username, Password, Name string
+	Shows                    string // what there is to see with it
+}
 
 // app is the application as a handler.
 type app struct {
@@ -100,7 +109,14 @@ func New(opts Options) http.Handler {
 	mux.HandleFunc("GET "+a.path+"/callback", a.callback)
 	mux.HandleFunc("POST "+a.path+"/refresh", a.refresh)
 	mux.HandleFunc("POST "+a.path+"/userinfo", a.reload)
+	mux.HandleFunc("GET "+a.path+"/refused", a.refused)
 	mux.HandleFunc("POST "+a.path+"/signout", a.signOut)
+	mux.HandleFunc("GET "+a.path+"/signedout", func(w http.ResponseWriter, _ *http.Request) {
+		a.show(w, http.StatusOK, view{SignedOut: true})
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		a.show(w, http.StatusNotFound, view{Notice: &notice{Bad: true, Title: "There is nothing here", Text: "This application has no such page."}})
+	})
 	return secured(http.NewCrossOriginProtection().Handler(mux))
 }
 
@@ -179,7 +195,22 @@ func (a *app) signOut(w http.ResponseWriter, r *http.Request) {
 		a.sessions.end(c.Value)
 	}
 	http.SetCookie(w, a.newCookie("", -1))
-	a.show(w, http.StatusOK, view{SignedOut: true})
+	http.Redirect(w, r, a.path+"/signedout", http.StatusSeeOther)
+}
+
+// refused shows why the last sign-in failed. It has an address of its own: the
+// answer of the provider counts once, and this page may be loaded again.
+func (a *app) refused(w http.ResponseWriter, r *http.Request) {
+	if s := a.session(r); s != nil {
+		s.mu.Lock()
+		status, n := s.status, s.refusal
+		s.mu.Unlock()
+		if n != nil {
+			a.show(w, status, view{Notice: n})
+			return
+		}
+	}
+	a.toHome(w, r)
 }
 
 func (a *app) session(r *http.Request) *session {

@@ -253,6 +253,20 @@ func TestSigningInShowsWhatTheApplicationWasTold(t *testing.T) {
 	b.want("GET", "/demoapp.css", 200, "color-scheme")
 	b.want("POST", "/signout", 200, "You have left Wiki", p.server.URL+"/signout")
 	b.want("GET", "/", 200, `id="login"`)
+	b.want("GET", "/signedout", 200, "You have left Wiki")
+	b.want("GET", "/refused", 200, `id="login"`)
+}
+
+func TestAccountsToTryAreShownUntilSomebodySignsIn(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	b := open(t, p, func(o *demoapp.Options) {
+		o.People = []demoapp.Person{{Username: "ada", Password: "engine", Name: "Ada <b>", Shows: "the first"}}
+	})
+	b.want("GET", "/", 200, "<code>ada</code>", "<code>engine</code>", "Ada &lt;b&gt;", "the first")
+	if page := b.want("GET", "/signin", 200, "Amélie"); strings.Contains(page, "engine") {
+		t.Error("the accounts are shown to who has signed in")
+	}
 }
 
 func TestAChangeInTheDirectoryIsMarked(t *testing.T) {
@@ -286,6 +300,8 @@ func TestErrorsAreToldInPlainWordsAndEscaped(t *testing.T) {
 	}
 	p.set(func(p *provider) { p.answer = url.Values{"error": {`<img src=x>`}} })
 	b.want("GET", "/signin", 403, "The sign-in did not succeed", "&lt;img src=x&gt;")
+	b.want("GET", "/refused", 403, "The sign-in did not succeed") // loaded again
+	b.want("GET", "/nowhere", 404, "There is nothing here")
 	p.set(func(p *provider) { p.answer = nil; p.token = "invalid_grant" })
 	b.want("GET", "/signin", 502, "Your sign-in holds no longer", "the &lt;b&gt;account&lt;/b&gt; is disabled")
 	p.set(func(p *provider) { p.token = "" })

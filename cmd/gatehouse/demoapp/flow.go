@@ -68,8 +68,7 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 		}})
 		return
 	case q.Get("error") != "":
-		n := explain(a.opts.Title, q.Get("error"), q.Get("error_description"))
-		a.show(w, http.StatusForbidden, view{Notice: n})
+		a.refuse(w, r, http.StatusForbidden, explain(a.opts.Title, q.Get("error"), q.Get("error_description")))
 		return
 	}
 	id, err := a.exchange(a.context(r), q, sent)
@@ -78,7 +77,7 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	s.identity = id
+	s.identity, s.refusal = id, nil
 	s.mu.Unlock()
 	if c, err := r.Cookie(a.cookie); err == nil {
 		http.SetCookie(w, a.newCookie(a.sessions.renew(c.Value), 0))
@@ -214,5 +213,18 @@ func (a *app) act(w http.ResponseWriter, r *http.Request, done string, do func(c
 // fail shows an error that ended a sign-in.
 func (a *app) fail(w http.ResponseWriter, r *http.Request, status int, err error) {
 	a.opts.Log.InfoContext(r.Context(), "a sign-in to the demonstration application failed", "client", a.opts.ClientID, "error", err)
-	a.show(w, status, view{Notice: explainError(a.opts.Title, err)})
+	a.refuse(w, r, status, explainError(a.opts.Title, err))
+}
+
+// refuse ends a sign-in with a page that says why.
+func (a *app) refuse(w http.ResponseWriter, r *http.Request, status int, n *notice) {
+	s := a.session(r)
+	if s == nil {
+		a.show(w, status, view{Notice: n})
+		return
+	}
+	s.mu.Lock()
+	s.status, s.refusal = status, n
+	s.mu.Unlock()
+	http.Redirect(w, r, a.path+"/refused", http.StatusSeeOther)
 }

@@ -29,6 +29,8 @@ type session struct {
 	pending  map[string]pending // by state
 	identity *identity          // nil until signed in
 	notice   *notice            // to be shown once
+	refusal  *notice            // why the last sign-in failed, nil if it didn't
+	status   int                // of the page with refusal
 }
 
 // pending is a sign-in that has been begun.

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/oauth2"
 )
@@ -40,7 +41,9 @@ func (id *identity) seen() {
 // view is what page.html shows.
 type view struct {
 	Title, Intro, Path, Issuer string
+	Letter                     string // the first of Title, as a sign
 	Others                     []Link
+	People                     []Person
 	Notice                     *notice
 	SignedOut                  bool
 	Identity                   *identityView
@@ -76,6 +79,7 @@ type scopeRow struct {
 // show renders the page. It is rendered whole before anything is sent.
 func (a *app) show(w http.ResponseWriter, status int, v view) {
 	v.Title, v.Intro, v.Path, v.Issuer, v.Others = a.opts.Title, a.opts.Intro, a.path, strings.TrimSuffix(a.opts.Issuer, "/"), a.opts.Others
+	v.Letter, v.People = firstLetter(a.opts.Title), a.opts.People
 	var b bytes.Buffer
 	if err := a.page.Execute(&b, v); err != nil {
 		a.opts.Log.Error("the page of the demonstration application can't be shown", "error", err)
@@ -85,6 +89,11 @@ func (a *app) show(w http.ResponseWriter, status int, v view) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes()) // a browser that went away misses nothing
+}
+
+func firstLetter(text string) string {
+	_, size := utf8.DecodeRuneInString(text)
+	return text[:size]
 }
 
 // view returns what to show of an identity, nil for nobody.
