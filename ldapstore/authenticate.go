@@ -48,7 +48,9 @@ func (d *Directory) Authenticate(ctx context.Context, name, password string) (*o
 	}
 	begin := time.Now()
 	controls, err := d.bind(ctx, found, e.dn, password)
+	accepted := err == nil
 	err = ofSubject(t.judge(err, controls, u.State), u.ID)
+	d.offerChange(err, t, accepted)
 	if isRefusal(err) {
 		d.pace.note(time.Since(begin))
 	}
@@ -56,6 +58,7 @@ func (d *Directory) Authenticate(ctx context.Context, name, password string) (*o
 	if err != nil {
 		return nil, err
 	}
+	u.PasswordExpired = d.options.PasswordChange && graceLeft(controls)
 	if u.Groups, err = d.groups(ctx, t, e); err != nil {
 		return nil, err
 	}

@@ -54,6 +54,12 @@ type Options struct {
 	GroupFilter string
 	// DirectGroupsOnly leaves out groups that a person is in through another group.
 	DirectGroupsOnly bool
+	// PasswordChange lets people replace a password that has expired or must be
+	// changed, see ChangePassword.
+	PasswordChange bool
+	// PasswordChangeURL is where the organisation has people change passwords; "" for
+	// nowhere that is known.
+	PasswordChangeURL string
 	// Attributes are read of each person; nil means DefaultAttributes.
 	Attributes []string
 	// Timeout bounds every call; 0 means 3 s.

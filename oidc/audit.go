@@ -13,6 +13,8 @@ const (
 	EventSignIn        Event = "sign_in"
 	EventSignInRefused Event = "sign_in_refused"
 	EventSignOut       Event = "sign_out"
+	EventPassword      Event = "password_changed"
+	EventPasswordKept  Event = "password_change_refused"
 	EventAccessRefused Event = "access_refused"
 	EventConsent       Event = "consent"
 	EventConsentDenied Event = "consent_denied"

@@ -45,7 +45,13 @@ type SignInError struct {
 	// Subject is the directory id of the person whose password was not taken, or ""
 	// where nobody has the name or several have it. It is for the log.
 	Subject string
-	Err     error // what the directory said, may be nil
+	// MayChange means that the password was right and has only to be replaced, which
+	// PasswordChanger can do.
+	MayChange bool
+	// ChangeURL is where the organisation has people change their passwords, with a
+	// refusal because of the password's age; "" where no such page is known.
+	ChangeURL string
+	Err       error // what the directory said, may be nil
 }
 
 // Error returns the reason and what the directory said.

@@ -22,6 +22,10 @@ type User struct {
 	Attributes map[string][]string
 	// Groups are all groups the person belongs to, directly or through others.
 	Groups []Group
+	// PasswordExpired is set by Authenticate alone: the password is past its time,
+	// the directory grants some more sign-ins with it (grace), and PasswordChanger
+	// can replace it.
+	PasswordExpired bool
 }
 
 // Values returns the values of a directory attribute; the name's case does not

@@ -57,6 +57,9 @@ const (
 	PolicyPatient  = "cn=patient,ou=policies," + BaseDN  // never locks, remembers a thousand failures
 	PolicyExpiring = "cn=expiring,ou=policies," + BaseDN // passwords live an hour, no grace
 	PolicyGrace    = "cn=grace,ou=policies," + BaseDN    // passwords live an hour, then three grace sign-ins
+	PolicyStrict   = "cn=strict,ou=policies," + BaseDN   // ten characters, none of the last two passwords
+	PolicyYoung    = "cn=young,ou=policies," + BaseDN    // a password is kept for a day at least
+	PolicyRigid    = "cn=rigid,ou=policies," + BaseDN    // nobody changes their own
 )
 
 // People returns the people that a directory has unless a test says otherwise.
@@ -182,9 +185,13 @@ func (w *ldifWriter) line(attribute, value string) {
 func (w *ldifWriter) policies() {
 	policy := func(dn string, pairs ...string) {
 		name, _, _ := strings.Cut(strings.TrimPrefix(dn, "cn="), ",")
+		ownChange := "TRUE"
+		if dn == PolicyRigid {
+			ownChange = "FALSE"
+		}
 		w.entry(dn, append([]string{
 			"objectClass", "organizationalRole", "objectClass", "pwdPolicy", "cn", name,
-			"pwdAttribute", "userPassword", "pwdMustChange", "TRUE", "pwdAllowUserChange", "TRUE",
+			"pwdAttribute", "userPassword", "pwdMustChange", "TRUE", "pwdAllowUserChange", ownChange,
 			"pwdLockout", "TRUE", "pwdLockoutDuration", "600", "pwdFailureCountInterval", "600",
 		}, pairs...)...)
 	}
@@ -192,6 +199,9 @@ func (w *ldifWriter) policies() {
 	policy(PolicyPatient, "pwdMaxFailure", "1000", "pwdMaxRecordedFailure", "1000")
 	policy(PolicyExpiring, "pwdMaxFailure", "5", "pwdMaxAge", "3600")
 	policy(PolicyGrace, "pwdMaxFailure", "5", "pwdMaxAge", "3600", "pwdGraceAuthNLimit", "3")
+	policy(PolicyStrict, "pwdMaxFailure", "5", "pwdMinLength", "10", "pwdCheckQuality", "2", "pwdInHistory", "2")
+	policy(PolicyYoung, "pwdMaxFailure", "5", "pwdMinAge", "86400")
+	policy(PolicyRigid, "pwdMaxFailure", "5")
 }
 
 func (w *ldifWriter) person(p Person, memberOf []string) {
