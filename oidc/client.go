@@ -17,6 +17,7 @@ type Client struct {
 	PostLogoutRedirectURIs  []string
 	GrantTypes              []string // never empty
 	ResponseTypes           []string // never empty
+	ResponseModes           []string // query, fragment, form_post; empty means all
 	TokenEndpointAuthMethod string   // client_secret_basic, client_secret_post or none
 	Audience                []string // resource identifiers or client ids that access tokens may be for
 

@@ -157,8 +157,29 @@ func (d *draft) finish() {
 	d.finishAuthentication()
 	d.finishRedirects()
 	d.finishSubject()
+	d.finishResponses()
 	if c.HasGrantType(grantRefresh) && !c.HasGrantType(grantCode) && d.clean("grant_types") {
 		d.problem(d.lines["grant_types"], "grant_types", "refresh_token is there without authorization_code, which alone gives one", "add authorization_code, or leave refresh_token out")
+	}
+}
+
+// finishResponses holds response types against grant types (RFC 7591, section
+// 2.1).
+func (d *draft) finishResponses() {
+	if !d.clean("response_types") || !d.clean("grant_types") || !usesBrowser(&d.client) {
+		return
+	}
+	for _, t := range d.client.ResponseTypes {
+		for _, part := range strings.Fields(t) {
+			need := grantImplicit
+			if part == "code" {
+				need = grantCode
+			}
+			if !d.client.HasGrantType(need) {
+				d.problem(d.lines["response_types"], "response_types", fmt.Sprintf("%q needs the grant type %s", t, need), "add "+need+" to grant_types")
+				return
+			}
+		}
 	}
 }
 
@@ -212,9 +233,14 @@ func (d *draft) finishRedirects() {
 			}
 		}
 	}
-	if len(c.RedirectURIs) == 0 && c.HasGrantType(grantCode) && d.clean("redirect_uris") {
-		d.problem(d.lines["redirect_uris"], "redirect_uris", "there is none, and the client uses authorization_code", "add the address that the application wants people sent back to")
+	if len(c.RedirectURIs) == 0 && usesBrowser(c) && d.clean("redirect_uris") {
+		d.problem(d.lines["redirect_uris"], "redirect_uris", "there is none, and people sign in to the client", "add the address that the application wants people sent back to")
 	}
+}
+
+// usesBrowser reports whether people are sent to the client by redirects.
+func usesBrowser(c *oidc.Client) bool {
+	return c.HasGrantType(grantCode) || c.HasGrantType(grantImplicit)
 }
 
 func (d *draft) finishSubject() {

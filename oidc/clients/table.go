@@ -59,9 +59,10 @@ const (
 	authPost  = "client_secret_post"
 	authNone  = "none"
 
-	grantCode    = "authorization_code"
-	grantRefresh = "refresh_token"
-	grantClient  = "client_credentials"
+	grantCode     = "authorization_code"
+	grantRefresh  = "refresh_token"
+	grantClient   = "client_credentials"
+	grantImplicit = "implicit"
 
 	subjectPublic    = "public"
 	subjectPairwise  = "pairwise"
@@ -95,14 +96,20 @@ var fields = []field{
 		set: func(d *draft, v value) { d.logouts = v.items; d.client.PostLogoutRedirectURIs = texts(v.items) },
 	},
 	{
-		key: "grant_types", kind: kindList, def: "[authorization_code]", values: []string{grantCode, grantRefresh, grantClient},
+		key: "grant_types", kind: kindList, def: "[authorization_code]", values: []string{grantCode, grantRefresh, grantClient, grantImplicit},
 		doc: "How the client may get tokens. With refresh_token it gets a refresh token when it asks for the scope offline_access.",
 		set: func(d *draft, v value) { d.client.GrantTypes = texts(v.items) },
 	},
 	{
-		key: "response_types", kind: kindList, def: "[code]", values: []string{"code"},
-		doc: "What the client may ask the authorization endpoint for.",
-		set: func(d *draft, v value) { d.client.ResponseTypes = texts(v.items) },
+		key: "response_types", kind: kindList, def: "[code]",
+		values: []string{"code", "id_token", "id_token token", "token", "code id_token", "code token", "code id_token token"},
+		doc:    "What the client may ask the authorization endpoint for. All but code need the grant type implicit, and lead tokens through the browser: for applications that know nothing newer.",
+		set:    func(d *draft, v value) { d.client.ResponseTypes = texts(v.items) },
+	},
+	{
+		key: "response_modes", kind: kindList, def: "all", values: []string{"query", "fragment", "form_post"},
+		doc: "How the client may ask to be answered.",
+		set: func(d *draft, v value) { d.client.ResponseModes = texts(v.items) },
 	},
 	{
 		key: "token_endpoint_auth_method", kind: kindText, def: authBasic, values: []string{authBasic, authPost, authNone},

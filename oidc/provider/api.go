@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"time"
 
@@ -122,6 +121,8 @@ type Authorization struct {
 	UILocales   string
 	RedirectURI string
 
+	types     []string // response_type, as a set
+	mode      responseMode
 	state     string
 	prompt    []string
 	maxAge    time.Duration // negative: not asked for
@@ -175,20 +176,6 @@ type ConsentStep struct {
 	User   *oidc.User
 	Scopes []string // all that would be granted
 	New    []string // those of them that were not allowed before
-}
-
-// Response is an answer to the client, sent through the browser.
-type Response struct {
-	Location string // the client's redirect URI with its parameters
-}
-
-// ServeHTTP sends the browser to the client. 303 makes the browser use GET
-// (RFC 9700, section 4.12: never 307, which would repeat a posted password).
-func (resp *Response) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("Location", resp.Location)
-	w.WriteHeader(http.StatusSeeOther)
 }
 
 // PageKind says which page a person is shown when the client cannot be told.

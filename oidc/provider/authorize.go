@@ -3,13 +3,18 @@ package provider
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ory/fosite"
 
 	"gatehouse/oidc"
+	"gatehouse/oidc/store"
 )
 
 // maxRequest is how many bytes of an authorisation request's parameters are
@@ -50,13 +55,16 @@ func (p *Provider) authorization(ctx context.Context, raw url.Values, requestedA
 	if err := p.checkAddressee(a); err != nil {
 		return nil, nil, err
 	}
-	err := p.checkRequest(ctx, a, repeated)
+	var err error
+	if a.types, a.mode, err = parseResponse(form); err == nil { // first: errors go the same way
+		err = p.checkRequest(ctx, a, repeated)
+	}
 	if err == nil {
 		return a, nil, nil
 	}
 	e := asError(err)
 	p.logRefused(ctx, a, e)
-	return nil, p.answerError(a.RedirectURI, a.state, e), nil
+	return nil, p.answerError(a, e), nil
 }
 
 // checkAddressee finds the client and its redirect URI. Until both are known
@@ -95,8 +103,9 @@ func (p *Provider) checkRequest(ctx context.Context, a *Authorization, repeated 
 		return fail("request_uri_not_supported", "request_uri is not supported")
 	case form.Has("registration"):
 		return fail("registration_not_supported", "the registration parameter is not supported")
-	case !a.Client.HasGrantType("authorization_code"):
-		return fail("unauthorized_client", "the client may not use the authorization code grant")
+	}
+	if err := checkResponse(a); err != nil {
+		return err
 	}
 	if a.Scopes, err = parseScopes(form.Get("scope")); err != nil {
 		return err
@@ -116,10 +125,50 @@ func (p *Provider) checkRequest(ctx context.Context, a *Authorization, repeated 
 	if a.hint, err = p.hintSubject(form.Get("id_token_hint")); err != nil {
 		return err
 	}
-	if err := checkPKCE(a.Client, form); err != nil {
-		return err
+	if a.wants("code") {
+		if err := checkPKCE(a.Client, form); err != nil {
+			return err
+		}
 	}
 	return p.parse(ctx, a)
+}
+
+// wants reports whether the response type has this part.
+func (a *Authorization) wants(part string) bool { return slices.Contains(a.types, part) }
+
+// hasResponseType reports whether one of the registered response types has these
+// parts, in any order (RFC 6749, section 3.1.1).
+func hasResponseType(registered, parts []string) bool {
+	return slices.ContainsFunc(registered, func(text string) bool {
+		have := strings.Fields(text)
+		slices.Sort(have)
+		return slices.Equal(have, parts)
+	})
+}
+
+// checkResponse judges response type and mode by what there is and by what the
+// client registered.
+func checkResponse(a *Authorization) error {
+	c := a.Client
+	switch {
+	case len(a.types) == 0:
+		return fail("invalid_request", "response_type is missing")
+	case !hasResponseType(responseTypesSupported, a.types):
+		return fail("unsupported_response_type", "the response type is not supported")
+	case !hasResponseType(c.ResponseTypes, a.types):
+		return fail("unauthorized_client", "the client may not use this response type")
+	case len(c.ResponseModes) > 0 && !slices.Contains(c.ResponseModes, string(a.mode)):
+		return fail("unsupported_response_mode", "the response mode is not supported for this client")
+	case a.wants("code") && !c.HasGrantType("authorization_code"):
+		return fail("unauthorized_client", "the client may not use the authorization code grant")
+	case (a.wants("token") || a.wants("id_token")) && !c.HasGrantType("implicit"): // RFC 7591, section 2.1
+		return fail("unauthorized_client", "the client may not use the implicit grant")
+	case a.wants("id_token") && a.Form.Get("nonce") == "": // OpenID Connect Core 1.0, sections 3.2.2.1 and 3.3.2.11
+		return fail("invalid_request", "nonce is missing, which this response type needs")
+	case a.wants("id_token") && !slices.Contains(strings.Fields(a.Form.Get("scope")), "openid"):
+		return fail("invalid_scope", "this response type needs the openid scope")
+	}
+	return nil
 }
 
 // parse lets fosite judge the request: response type and mode above all.
@@ -128,6 +177,7 @@ func (p *Provider) parse(ctx context.Context, a *Authorization) error {
 	for name, values := range a.Form {
 		form[name] = values
 	}
+	delete(form, "response_mode") // parseResponse and checkResponse have judged it
 	if a.state == "" {
 		form.Set("state", "-") // fosite knows no request without one
 	}
@@ -141,9 +191,10 @@ func (p *Provider) parse(ctx context.Context, a *Authorization) error {
 	return nil
 }
 
-// issue writes grant, code and session in one commit and answers the client.
-func (p *Provider) issue(ctx context.Context, a *Authorization, v Visitor, granted []string, remember *oidc.ConsentRecord) (*Response, error) {
-	s := &session{authorization: a, visitor: v, granted: granted, consent: remember}
+// issue writes grant, code, access token and session in one commit and answers
+// the client.
+func (p *Provider) issue(ctx context.Context, a *Authorization, v Visitor, who person, remember *oidc.ConsentRecord) (*Response, error) {
+	s := &session{authorization: a, visitor: v, consent: remember, person: who, scopes: who.decision.Granted}
 	responder, err := p.fosite.NewAuthorizeResponse(ctx, a.requester, s)
 	if err != nil {
 		return nil, err
@@ -155,34 +206,64 @@ func (p *Provider) issue(ctx context.Context, a *Authorization, v Visitor, grant
 	if a.state != "" {
 		parameters.Set("state", a.state)
 	}
-	return &Response{Location: withParameters(a.RedirectURI, parameters)}, nil
+	return newResponse(a.mode, a.RedirectURI, parameters), nil
 }
 
-// HandleAuthorizeEndpointRequest issues an authorisation code (RFC 6749, section
-// 4.1.2). It implements fosite.AuthorizeEndpointHandler.
-func (h codeHandler) HandleAuthorizeEndpointRequest(ctx context.Context, ar fosite.AuthorizeRequester, resp fosite.AuthorizeResponder) error {
-	if !ar.GetResponseTypes().ExactOne("code") {
-		return nil
-	}
-	ar.SetDefaultResponseMode(fosite.ResponseModeQuery)
+// authorizeHandler issues all that the authorisation endpoint can: code (RFC
+// 6749, section 4.1.2), access token (section 4.2.2) and ID token (OpenID Connect
+// Core 1.0, sections 3.2.2.5 and 3.3.2.5), in every combination.
+type authorizeHandler struct{ *Provider }
+
+// HandleAuthorizeEndpointRequest implements fosite.AuthorizeEndpointHandler.
+func (h authorizeHandler) HandleAuthorizeEndpointRequest(ctx context.Context, ar fosite.AuthorizeRequester, resp fosite.AuthorizeResponder) error {
+	ar.SetDefaultResponseMode(ar.GetResponseMode()) // ours is in authorization.mode
 	s := sessionOf(ar)
 	a, now := s.authorization, h.Now()
-	secret := oidc.NewSecret(codePrefix)
-	expires := now.Add(h.lifespans(a.Client).Code)
-	grant := oidc.Grant{
+	lifespans := h.lifespans(a.Client)
+	s.grant = oidc.Grant{
 		ID: oidc.NewID(), ClientID: a.Client.ID, Subject: s.visitor.Session.Subject, SessionID: s.visitor.Session.ID,
-		Scopes: s.granted, Claims: a.claims.names, AuthTime: s.visitor.Session.AuthTime, AMR: s.visitor.Session.AMR,
-		CreatedAt: now, ExpiresAt: expires,
+		Scopes: s.scopes, Claims: a.claims.names, AuthTime: s.visitor.Session.AuthTime, AMR: s.visitor.Session.AMR,
+		ACR: a.acr(), CreatedAt: now, ExpiresAt: now.Add(lifespans.Code),
 	}
-	code := oidc.Code{
-		Hash: oidc.HashOf(secret), GrantID: grant.ID, RedirectURI: a.RedirectURI, Nonce: a.Form.Get("nonce"),
-		CodeChallenge: a.Form.Get("code_challenge"), ExpiresAt: expires,
+	write := store.Authorization{Session: s.visitor.Change, Consent: s.consent}
+	var code, access string
+	if a.wants("code") {
+		code = oidc.NewSecret(codePrefix)
+		write.Code = oidc.Code{
+			Hash: oidc.HashOf(code), GrantID: s.grant.ID, RedirectURI: a.RedirectURI, Nonce: a.Form.Get("nonce"),
+			CodeChallenge: a.Form.Get("code_challenge"), ExpiresAt: now.Add(lifespans.Code),
+		}
+		resp.AddParameter("code", code)
+		ar.SetResponseTypeHandled("code")
 	}
-	if err := h.Store.SaveAuthorization(ctx, storeAuthorization(grant, code, s)); err != nil {
+	if a.wants("token") {
+		secret, token := h.newAccess(a.Client, s, now)
+		access, write.Access, s.grant.ExpiresAt = secret, &token, later(s.grant.ExpiresAt, token.ExpiresAt)
+		resp.AddParameter("access_token", secret)
+		resp.AddParameter("token_type", "Bearer")
+		resp.AddParameter("expires_in", strconv.FormatInt(int64(lifespans.Access/time.Second), 10))
+		resp.AddParameter("scope", strings.Join(s.scopes, " "))
+		ar.SetResponseTypeHandled("token")
+	}
+	if a.wants("id_token") {
+		idToken, err := h.idToken(a.Client, s, idTokenParts{nonce: a.Form.Get("nonce"), access: access, code: code}, now)
+		if err != nil {
+			return err
+		}
+		resp.AddParameter("id_token", idToken)
+		ar.SetResponseTypeHandled("id_token")
+	}
+	write.Grant = s.grant
+	if err := h.Store.SaveAuthorization(ctx, write); err != nil {
 		return err
 	}
-	resp.AddParameter("code", secret)
-	ar.SetResponseTypeHandled("code")
-	h.auditGrant(ctx, oidc.EventCodeIssued, grant, grant.Scopes)
+	h.auditGrant(ctx, oidc.EventCodeIssued, s.grant, s.scopes, slog.String("response_type", strings.Join(a.types, " ")))
 	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }

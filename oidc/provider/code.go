@@ -94,7 +94,7 @@ func (h codeHandler) PopulateTokenEndpointResponse(ctx context.Context, r fosite
 		text, t := h.newRefresh(c, s, s.grant.Scopes, now)
 		refreshSecret, refresh = text, &t
 	}
-	idToken, err := h.idToken(c, s, secret, s.code.Nonce, now)
+	idToken, err := h.idToken(c, s, idTokenParts{nonce: s.code.Nonce, access: secret}, now)
 	if err != nil {
 		return err
 	}

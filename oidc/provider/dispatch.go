@@ -11,7 +11,6 @@ import (
 
 	"gatehouse/oidc"
 	"gatehouse/oidc/claims"
-	"gatehouse/oidc/store"
 )
 
 // Next decides what a valid request needs: a sign-in, a consent, or nothing more,
@@ -41,11 +40,14 @@ func (p *Provider) Next(ctx context.Context, a *Authorization, v Visitor) (Step,
 	if p.mustSignIn(a, v, subject) {
 		return p.signIn(ctx, a, SignInStep{LoginHint: a.LoginHint, Again: true})
 	}
+	if a.claims.acrMust && a.acr() == "" { // OpenID Connect Core 1.0, section 5.5.1.1
+		return p.refuse(ctx, a, fail("access_denied", "the person cannot be authenticated in the way that is asked for")), nil
+	}
 	decision := claims.Resolve(a.Client, user, a.Scopes)
 	if !decision.Admitted {
 		return p.refuse(ctx, a, deniedBy(a.Client, decision), slog.String("subject", user.ID), slog.Any("missing_scopes", decision.Missing)), nil
 	}
-	return p.consentOrIssue(ctx, a, v, user, decision)
+	return p.consentOrIssue(ctx, a, v, person{user: user, decision: decision, subject: subject})
 }
 
 // visitor returns the person of the session, whose account may be used.
@@ -90,7 +92,8 @@ func (p *Provider) signIn(ctx context.Context, a *Authorization, step SignInStep
 	return Step{SignIn: &step}, nil
 }
 
-func (p *Provider) consentOrIssue(ctx context.Context, a *Authorization, v Visitor, user *oidc.User, decision claims.Decision) (Step, error) {
+func (p *Provider) consentOrIssue(ctx context.Context, a *Authorization, v Visitor, who person) (Step, error) {
+	user, decision := who.user, who.decision
 	// Claims asked for by name are given like those of a scope, so they need the
 	// same consent: else scope=openid with a claims parameter would get everything
 	// past a page that speaks of nothing. For the same reason the grant keeps no
@@ -120,7 +123,7 @@ func (p *Provider) consentOrIssue(ctx context.Context, a *Authorization, v Visit
 		}
 		oidc.Audit(ctx, p.Log, oidc.EventConsent, slog.String("client_id", a.Client.ID), slog.String("subject", user.ID), slog.Any("scopes", scopes))
 	}
-	response, err := p.issue(ctx, a, v, decision.Granted, remember)
+	response, err := p.issue(ctx, a, v, who, remember)
 	if err != nil {
 		return Step{}, err
 	}
@@ -146,13 +149,13 @@ func (p *Provider) rememberedScopes(ctx context.Context, c *oidc.Client, subject
 func (p *Provider) Deny(ctx context.Context, a *Authorization, subject string) *Response {
 	e := fail("access_denied", "the person declined")
 	oidc.Audit(ctx, p.Log, oidc.EventConsentDenied, slog.String("client_id", a.Client.ID), slog.String("subject", subject))
-	return p.answerError(a.RedirectURI, a.state, e)
+	return p.answerError(a, e)
 }
 
 // refuse answers the client with an error and writes the audit line.
 func (p *Provider) refuse(ctx context.Context, a *Authorization, e *Error, attrs ...slog.Attr) Step {
 	p.logRefused(ctx, a, e, attrs...)
-	return Step{Response: p.answerError(a.RedirectURI, a.state, e)}
+	return Step{Response: p.answerError(a, e)}
 }
 
 func (p *Provider) logRefused(ctx context.Context, a *Authorization, e *Error, attrs ...slog.Attr) {
@@ -187,10 +190,6 @@ func deniedBy(c *oidc.Client, d claims.Decision) *Error {
 func mapsName(c *oidc.Client, scope string) bool {
 	return slices.Contains(c.Scopes.Everyone, scope) ||
 		slices.ContainsFunc(c.Scopes.Groups, func(m oidc.ScopeMap) bool { return slices.Contains(m.Scopes, scope) })
-}
-
-func storeAuthorization(g oidc.Grant, c oidc.Code, s *session) store.Authorization {
-	return store.Authorization{Grant: g, Code: c, Session: s.visitor.Change, Consent: s.consent}
 }
 
 func without(all, some []string) []string {

@@ -21,7 +21,7 @@ func newFosite(p *Provider) *fosite.Fosite {
 			AudienceMatchingStrategy:     func([]string, []string) error { return nil },
 			MinParameterEntropy:          1, // OAuth asks for no minimum; dummyState stands in for none
 			ClientAuthenticationStrategy: p.authenticateClient,
-			AuthorizeEndpointHandlers:    fosite.AuthorizeEndpointHandlers{codeHandler{p}},
+			AuthorizeEndpointHandlers:    fosite.AuthorizeEndpointHandlers{authorizeHandler{p}},
 			TokenEndpointHandlers: fosite.TokenEndpointHandlers{
 				codeHandler{p}, refreshHandler{p}, credentialsHandler{p}, unsupportedHandler{},
 			},
@@ -40,11 +40,6 @@ func (c client) GetResponseTypes() fosite.Arguments { return c.ResponseTypes }
 func (c client) GetScopes() fosite.Arguments        { return nil } // see allow in newFosite
 func (c client) IsPublic() bool                     { return c.Public() }
 func (c client) GetAudience() fosite.Arguments      { return c.Audience }
-
-// GetResponseModes lists what a client may ask for by response_mode.
-func (c client) GetResponseModes() []fosite.ResponseModeType {
-	return []fosite.ResponseModeType{fosite.ResponseModeQuery}
-}
 
 // clientStore is the part of fosite's storage that its core needs.
 type clientStore struct{ clients Clients }
@@ -76,15 +71,16 @@ type session struct {
 	// At the authorisation endpoint.
 	authorization *Authorization
 	visitor       Visitor
-	granted       []string
 	consent       *oidc.ConsentRecord
 
 	// At the token endpoint.
 	grant   oidc.Grant
 	code    oidc.Code
 	refresh oidc.Token
-	person  person // looked up between NewAccessRequest and NewAccessResponse
-	scopes  []string
+
+	// At both: as the directory has them now, and what they may have.
+	person person
+	scopes []string
 }
 
 func (s *session) SetExpiresAt(fosite.TokenType, time.Time)       {}

@@ -6,11 +6,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"html"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -188,12 +190,36 @@ func (h *house) answer(step provider.Step) url.Values {
 	if step.Response == nil {
 		h.t.Fatalf("no answer to the client but %+v", step)
 	}
-	u, err := url.Parse(step.Response.Location)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return u.Query()
+	return parametersOf(h.t, step.Response)
 }
+
+// parametersOf reads an answer as the client does: from query, fragment or form.
+func parametersOf(t *testing.T, response *provider.Response) url.Values {
+	t.Helper()
+	w := httptest.NewRecorder()
+	response.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	if w.Code == http.StatusOK {
+		parameters := url.Values{}
+		for _, field := range hiddenField.FindAllStringSubmatch(w.Body.String(), -1) {
+			parameters.Add(field[1], html.UnescapeString(field[2]))
+		}
+		return parameters
+	}
+	u, err := url.Parse(w.Header().Get("Location"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u.Fragment == "" {
+		return u.Query()
+	}
+	parameters, err := url.ParseQuery(u.EscapedFragment())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parameters
+}
+
+var hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)">`)
 
 // code signs alice in and returns the code.
 func (h *house) code(form url.Values) string {

@@ -111,9 +111,11 @@ func TestAFloodOfScopesCostsLittle(t *testing.T) {
 			}
 		}
 	}
-	start := time.Now()
+	// The work shows in the scopes that are looked at, which a busy machine does not
+	// change: the limit stops the reading, so what follows it is never judged.
+	scopes.WriteString(`"malformed`)
 	got := h.post(h.provider.Token(), map[string][]string{"grant_type": {"client_credentials"}, "scope": {scopes.String()}}, "machine", "secret-of-machine")
-	if got.text("error") != "invalid_scope" || time.Since(start) > time.Second {
-		t.Errorf("%v after %v", got, time.Since(start))
+	if got.text("error") != "invalid_scope" || !strings.Contains(got.text("error_description"), "too many") {
+		t.Errorf("%v", got)
 	}
 }

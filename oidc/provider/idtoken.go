@@ -2,39 +2,54 @@ package provider
 
 import (
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"fmt"
+	"hash"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"gatehouse/oidc"
 	"gatehouse/oidc/claims"
 )
 
-// idToken makes the ID token of a token answer, or "" if openid was not granted
-// (OpenID Connect Core 1.0, sections 2 and 3.1.3.6). It holds no claim that was
-// not asked for: scope claims are in userinfo, since there is an access token,
-// unless the claims parameter or the client's setting asks for them here.
-func (p *Provider) idToken(c *oidc.Client, s *session, accessToken, nonce string, now time.Time) (string, error) {
+// idTokenParts are what an ID token vouches for beside the person.
+type idTokenParts struct {
+	nonce  string
+	access string // the access token that comes with it, "" for none
+	code   string // the code that comes with it, "" for none
+}
+
+// idToken makes an ID token, or "" if openid was not granted (OpenID Connect Core
+// 1.0, sections 2, 3.1.3.6, 3.2.2.10 and 3.3.2.11). It holds no claim that was not
+// asked for: scope claims are in userinfo, unless there is neither access token
+// nor code to ask there with (section 5.4), or the claims parameter or the
+// client's setting asks for them here.
+func (p *Provider) idToken(c *oidc.Client, s *session, with idTokenParts, now time.Time) (string, error) {
 	if !slices.Contains(s.scopes, "openid") {
 		return "", nil
 	}
-	token := p.claimsFor(c, s.person, s.scopes, s.grant.Claims.IDToken, c.ClaimsInIDToken)
+	alg := c.IDTokenSignedResponseAlg
+	alone := with.access == "" && with.code == ""
+	token := p.claimsFor(c, s.person, s.scopes, s.grant.Claims.IDToken, c.ClaimsInIDToken || alone)
 	maps.Copy(token, map[string]any{
 		"iss": p.Issuer, "sub": s.person.subject, "aud": c.ID, "azp": c.ID,
-		"exp": now.Add(p.lifespans(c).ID).Unix(), "iat": now.Unix(), "auth_time": s.grant.AuthTime.Unix(),
-		"jti": oidc.NewID(), "at_hash": halfHash(accessToken),
+		"exp": now.Add(p.lifespans(c).ID).Unix(), "iat": now.Unix(), "auth_time": s.grant.AuthTime.Unix(), "jti": oidc.NewID(),
 	})
 	if len(s.grant.AMR) > 0 {
 		token["amr"] = s.grant.AMR
 	}
-	for name, value := range map[string]string{"nonce": nonce, "acr": s.grant.ACR, "sid": s.grant.SessionID} {
+	for name, value := range map[string]string{
+		"nonce": with.nonce, "acr": s.grant.ACR, "sid": s.grant.SessionID,
+		"at_hash": halfHash(alg, with.access), "c_hash": halfHash(alg, with.code),
+	} {
 		if value != "" {
 			token[name] = value
 		}
 	}
-	signed, err := p.Keys.Sign(c.IDTokenSignedResponseAlg, "JWT", token)
+	signed, err := p.Keys.Sign(alg, "JWT", token)
 	if err != nil {
 		return "", fmt.Errorf("sign the ID token: %w", err)
 	}
@@ -51,9 +66,22 @@ func (p *Provider) claimsFor(c *oidc.Client, who person, scopes, names []string,
 	return claims.Build(request)
 }
 
-// halfHash is at_hash and c_hash for ES256 and RS256: the left half of SHA-256
-// (OpenID Connect Core 1.0, section 3.1.3.6).
-func halfHash(text string) string {
-	sum := sha256.Sum256([]byte(text))
-	return base64.RawURLEncoding.EncodeToString(sum[:sha256.Size/2])
+// halfHash is at_hash and c_hash: the left half of the hash that the ID token's
+// algorithm uses (OpenID Connect Core 1.0, section 3.1.3.6); EdDSA with Ed25519
+// uses SHA-512. Of nothing it is nothing.
+func halfHash(alg, text string) string {
+	if text == "" {
+		return ""
+	}
+	var h hash.Hash
+	switch {
+	case strings.HasSuffix(alg, "384"):
+		h = sha512.New384()
+	case strings.HasSuffix(alg, "512"), alg == "EdDSA":
+		h = sha512.New()
+	default:
+		h = sha256.New()
+	}
+	h.Write([]byte(text))
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:h.Size()/2])
 }

@@ -82,7 +82,7 @@ func (h refreshHandler) PopulateTokenEndpointResponse(ctx context.Context, r fos
 	secret, access := h.newAccess(c, s, now)
 	refreshSecret, refresh := h.newRefresh(c, s, s.refresh.Scopes, now)
 	// No nonce: OpenID Connect Core 1.0, section 12.2.
-	idToken, err := h.idToken(c, s, secret, "", now)
+	idToken, err := h.idToken(c, s, idTokenParts{access: secret}, now)
 	if err != nil {
 		return err
 	}

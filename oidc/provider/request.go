@@ -124,10 +124,27 @@ func parseMaxAge(text string) (time.Duration, error) {
 	return time.Duration(seconds) * time.Second, nil
 }
 
+// acrPassword is the one class of authentication there is: a password, of an
+// account that an organisation has given out.
+const acrPassword = "urn:gatehouse:acr:password"
+
+// acr returns the authentication context class that was asked for, if it is one
+// that a password gives (OpenID Connect Core 1.0, sections 3.1.2.1 and 5.5.1.1).
+func (a *Authorization) acr() string {
+	for _, value := range append(strings.Fields(a.Form.Get("acr_values")), a.claims.acr...) {
+		if value == acrPassword {
+			return value
+		}
+	}
+	return ""
+}
+
 // requestedClaims is the claims parameter, as far as we act on it.
 type requestedClaims struct {
 	names   oidc.RequestedClaims
-	subject string // the sub that must be signed in, "" for anybody
+	subject string   // the sub that must be signed in, "" for anybody
+	acr     []string // classes of authentication that will do
+	acrMust bool     // and no other
 }
 
 // parseClaims reads the claims parameter (OpenID Connect Core 1.0, section 5.5).
@@ -157,21 +174,45 @@ func parseClaims(text string, known func(string) bool) (requestedClaims, error) 
 	}
 	out.names = oidc.RequestedClaims{IDToken: pick(members.IDToken), UserInfo: pick(members.UserInfo)}
 	for _, asked := range []map[string]json.RawMessage{members.IDToken, members.UserInfo} {
-		var sub struct {
-			Value string `json:"value"`
+		sub, err := askedValues(asked["sub"])
+		if err != nil {
+			return out, err
 		}
-		if raw, ok := asked["sub"]; ok {
-			if err := json.Unmarshal(raw, &sub); err != nil {
-				return out, fail("invalid_request", "the claims parameter asks for sub in a form that it does not have").because(err)
-			}
-			if out.subject == "" {
-				out.subject = sub.Value
-			} else if sub.Value != "" && sub.Value != out.subject {
-				return out, fail("invalid_request", "the claims parameter asks for two subjects")
-			}
+		switch {
+		case len(sub.Values) == 0:
+		case len(sub.Values) > 1, out.subject != "" && out.subject != sub.Values[0]:
+			return out, fail("invalid_request", "the claims parameter asks for two subjects")
+		default:
+			out.subject = sub.Values[0]
 		}
 	}
+	acr, err := askedValues(members.IDToken["acr"])
+	if err != nil {
+		return out, err
+	}
+	out.acr, out.acrMust = acr.Values, acr.Essential && len(acr.Values) > 0
 	return out, nil
+}
+
+// askedClaim is one member of the claims parameter (section 5.5.1).
+type askedClaim struct {
+	Essential bool     `json:"essential"`
+	Value     string   `json:"value"`
+	Values    []string `json:"values"`
+}
+
+// askedValues reads one member; Value is then the only one of Values.
+func askedValues(raw json.RawMessage) (asked askedClaim, err error) {
+	if raw == nil {
+		return asked, nil
+	}
+	if err := json.Unmarshal(raw, &asked); err != nil {
+		return asked, fail("invalid_request", "the claims parameter asks for a claim in a form that it does not have").because(err)
+	}
+	if asked.Value != "" {
+		asked.Values = []string{asked.Value}
+	}
+	return asked, nil
 }
 
 // checkPKCE judges the challenge of an authorisation request (RFC 7636, section
@@ -235,12 +276,12 @@ func withParameters(uri string, parameters url.Values) string {
 
 // answerError sends a protocol error to the client through the browser (RFC
 // 6749, section 4.1.2.1; iss by RFC 9207, section 2).
-func (p *Provider) answerError(redirectURI, state string, e *Error) *Response {
+func (p *Provider) answerError(a *Authorization, e *Error) *Response {
 	parameters := url.Values{"error": {e.Code}, "error_description": {e.Description}, "iss": {p.Issuer}}
-	if state != "" {
-		parameters.Set("state", state)
+	if a.state != "" {
+		parameters.Set("state", a.state)
 	}
-	return &Response{Location: withParameters(redirectURI, parameters)}
+	return newResponse(a.mode, a.RedirectURI, parameters)
 }
 
 func missingScopes(scopes []string) string {

@@ -20,23 +20,34 @@ AND EXISTS (SELECT 1 FROM grants g WHERE g.n = codes.grant_n AND g.revoked_at = 
 	qCodeState = `SELECT c.used_at, g.revoked_at FROM codes c JOIN grants g ON g.n = c.grant_n WHERE c.hash = $1`
 )
 
-// SaveAuthorization writes a grant and its code, and with them the session and
-// the consent where there are any, in one commit: all of it or nothing. The
-// grant lives at least as long as its code. A grant or code that exists already
-// is an error.
+// SaveAuthorization writes a grant with its code and its access token, of which
+// there may be one, both or none, and with them the session and the consent where
+// there are any, in one commit: all of it or nothing. The grant lives at least as
+// long as what it gives. A grant, code or token that exists already is an error.
 func (s *Store) SaveAuthorization(ctx context.Context, a Authorization) error {
 	const attempt = "save authorization"
-	if a.Code.GrantID != a.Grant.ID {
-		return fmt.Errorf("%s: the code is of grant %q, not of %q", attempt, a.Code.GrantID, a.Grant.ID)
+	c, hasCode := a.Code, a.Code != (oidc.Code{})
+	if hasCode && c.GrantID != a.Grant.ID {
+		return fmt.Errorf("%s: the code is of grant %q, not of %q", attempt, c.GrantID, a.Grant.ID)
 	}
 	return named(attempt, s.write(ctx, func(ctx context.Context, q querier) error {
-		n, err := insertGrant(ctx, q, a.Grant, a.Code.ExpiresAt)
+		until := c.ExpiresAt
+		if a.Access != nil && a.Access.ExpiresAt.After(until) {
+			until = a.Access.ExpiresAt
+		}
+		n, err := insertGrant(ctx, q, a.Grant, until)
 		if err != nil {
 			return err
 		}
-		c := a.Code
-		if _, err := exec(ctx, q, qCodeInsert, n, c.Hash[:], c.RedirectURI, c.Nonce, c.CodeChallenge, micros(c.ExpiresAt)); err != nil {
-			return err
+		if hasCode {
+			if _, err := exec(ctx, q, qCodeInsert, n, c.Hash[:], c.RedirectURI, c.Nonce, c.CodeChallenge, micros(c.ExpiresAt)); err != nil {
+				return err
+			}
+		}
+		if a.Access != nil {
+			if err := writeAccess(ctx, q, n, *a.Access); err != nil {
+				return err
+			}
 		}
 		if a.Session != nil {
 			if err := writeSession(ctx, q, *a.Session); err != nil {

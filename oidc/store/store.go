@@ -121,7 +121,8 @@ func exec(ctx context.Context, q querier, query string, args ...any) (int, error
 // Authorization is what one authorisation writes in one commit.
 type Authorization struct {
 	Grant   oidc.Grant
-	Code    oidc.Code
+	Code    oidc.Code           // zero: none is given
+	Access  *oidc.Token         // nil: none is given here
 	Session *oidc.SessionChange // nil: the session stays as it is
 	Consent *oidc.ConsentRecord // nil: nothing to remember
 }

@@ -258,7 +258,9 @@ func TestRequestsThatTheRealProviderRefusesGoWhereTheyMay(t *testing.T) {
 			want = "error=access_denied"
 		}
 		wantStatus(t, v, http.StatusSeeOther)
-		if !strings.HasPrefix(v.location(), "https://app.example.com/cb?") || !strings.Contains(v.location(), want) || !strings.Contains(v.location(), "state=some-state") {
+		// In the fragment where tokens were asked for there.
+		to, _, _ := strings.Cut(strings.Replace(v.location(), "#", "?", 1), "?")
+		if to != "https://app.example.com/cb" || !strings.Contains(v.location(), want) || !strings.Contains(v.location(), "state=some-state") {
 			t.Errorf("%s: sent to %q, want %s", path, v.location(), want)
 		}
 		clear(b.cookies)

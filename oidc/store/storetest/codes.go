@@ -69,6 +69,26 @@ func codeCases() []testCase {
 			f.ok(err)
 			f.same(grants, []oidc.Grant{taken.Grant})
 		}},
+		{"an access token may come with the code, or alone", func(f *fixture) {
+			a := f.authorization("app", "person")
+			access := oidc.Token{Hash: oidc.HashOf("front " + a.Grant.ID), GrantID: a.Grant.ID, Scopes: []string{"openid"}, IssuedAt: f.now, ExpiresAt: f.in(2 * time.Hour)}
+			a.Access = &access
+			f.ok(f.s.SaveAuthorization(f.ctx, a))
+			got, grant, err := f.s.AccessToken(f.ctx, access.Hash)
+			f.ok(err)
+			f.same(got, access)
+			if grant.ExpiresAt.Before(access.ExpiresAt) {
+				f.Fatal("the grant ends before its token")
+			}
+			alone := f.authorization("app", "person")
+			alone.Code = oidc.Code{}
+			access.Hash, access.GrantID = oidc.HashOf("alone"), alone.Grant.ID
+			alone.Access = &access
+			f.ok(f.s.SaveAuthorization(f.ctx, alone))
+			got, _, err = f.s.AccessToken(f.ctx, access.Hash)
+			f.ok(err)
+			f.same(got, access)
+		}},
 		{"a code of another grant is refused", func(f *fixture) {
 			a := f.authorization("app", "person")
 			a.Code.GrantID = oidc.NewID()
