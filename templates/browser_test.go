@@ -60,6 +60,23 @@ func shown() map[string]func(s *templates.Set, w *bytes.Buffer, lang string) err
 		"signin-plain": func(s *templates.Set, w *bytes.Buffer, lang string) error {
 			return s.SignIn(w, lang, templates.SignIn{})
 		},
+		"signin-expired": func(s *templates.Set, w *bytes.Buffer, lang string) error {
+			return s.SignIn(w, lang, templates.SignIn{
+				Client: cloud(), Username: "ada", Problem: templates.ProblemExpired, ChangeURL: "https://password.example.org/",
+			})
+		},
+		"signin-new-password": func(s *templates.Set, w *bytes.Buffer, lang string) error {
+			return s.SignIn(w, lang, templates.SignIn{Client: cloud(), Username: "ada", Problem: templates.ProblemNewPassword})
+		},
+		"password": func(s *templates.Set, w *bytes.Buffer, lang string) error {
+			return s.Password(w, lang, templates.Password{Client: cloud(), Username: "ada", Request: "sealed"})
+		},
+		"password-later": func(s *templates.Set, w *bytes.Buffer, lang string) error {
+			return s.Password(w, lang, templates.Password{
+				Client: wiki, Username: "ada", Expired: true, Later: true, AskOld: true, Problem: templates.PasswordProblemTooShort,
+				Detail: "Password fails quality checking policy", ChangeURL: "https://password.example.org/",
+			})
+		},
 		"consent": func(s *templates.Set, w *bytes.Buffer, lang string) error {
 			return s.Consent(w, lang, templates.Consent{
 				Client: cloud(), Person: "Ada Lovelace", ReturnTo: "cloud.example.org",
@@ -93,6 +110,12 @@ func shown() map[string]func(s *templates.Set, w *bytes.Buffer, lang string) err
 			client.LogoURI = "javascript:alert(1)"
 			return s.Consent(w, lang, templates.Consent{
 				Client: client, Person: strings.Repeat("X", 9000), ReturnTo: strings.Repeat("a.", 900), Scopes: []string{strings.Repeat("s", 900)},
+			})
+		},
+		"hostile-password": func(s *templates.Set, w *bytes.Buffer, lang string) error {
+			return s.Password(w, lang, templates.Password{
+				Username: strings.Repeat("u", 9000), Problem: templates.PasswordProblemPolicy, Detail: strings.Repeat("<b>\u202e\x00W", 900),
+				ChangeURL: "javascript:alert(1)",
 			})
 		},
 	}

@@ -33,6 +33,8 @@ const (
 	ProblemOutsideHours   Problem = "outside_hours"   // not at this time or from this place
 	ProblemUnavailable    Problem = "unavailable"     // the directory can't be asked
 	ProblemSessionLost    Problem = "session_lost"    // the form was too old, or another browser's
+	ProblemNewPassword    Problem = "new_password"    // none: the password was changed, and the new one is asked for
+	ProblemUncertain      Problem = "uncertain"       // a change of the password broke off
 	ProblemUnknown        Problem = "unknown"         // any other; unknown codes are shown as this
 )
 
@@ -40,7 +42,8 @@ const (
 func Problems() []Problem {
 	return []Problem{
 		ProblemWrong, ProblemThrottled, ProblemExpired, ProblemMustChange, ProblemLocked, ProblemDisabled,
-		ProblemAccountExpired, ProblemOutsideHours, ProblemUnavailable, ProblemSessionLost, ProblemUnknown,
+		ProblemAccountExpired, ProblemOutsideHours, ProblemUnavailable, ProblemSessionLost, ProblemNewPassword, ProblemUncertain,
+		ProblemUnknown,
 	}
 }
 
@@ -52,11 +55,60 @@ type SignIn struct {
 	Username        string        // filled in beforehand: login_hint, or what was typed
 	Problem         Problem       // why the last try failed
 	RetryIn         time.Duration // with ProblemThrottled: how long to wait; 0 says just "a little"
+	ChangeURL       string        // where passwords are changed, shown with the problem; "" for none
 	Again           bool          // already signed in, but asked anew (prompt=login, max_age)
 	RememberOffered bool          // show the "keep me signed in" box
 	Remember        bool          // the box is ticked
 	Request         string        // value of the hidden field request
 	Action          string        // where the form goes; "" for /signin
+}
+
+// PasswordProblem is why the page for a new password is shown once more.
+type PasswordProblem string
+
+// The problems of a new password. Those of a policy come with Password.Detail.
+const (
+	PasswordProblemNone        PasswordProblem = ""
+	PasswordProblemMismatch    PasswordProblem = "mismatch"             // the two entries differ
+	PasswordProblemSame        PasswordProblem = "same"                 // it is the current one
+	PasswordProblemEmpty       PasswordProblem = "empty"                // a field was left empty
+	PasswordProblemTooLong     PasswordProblem = "too_long"             // longer than we take
+	PasswordProblemOldWrong    PasswordProblem = "old_wrong"            // the current one isn't right
+	PasswordProblemThrottled   PasswordProblem = "throttled"            // too many tries; see Password.RetryIn
+	PasswordProblemTooShort    PasswordProblem = "too_short"            // policy
+	PasswordProblemInHistory   PasswordProblem = "in_history"           // policy: used before
+	PasswordProblemTooYoung    PasswordProblem = "too_young"            // policy: changed a short time ago
+	PasswordProblemQuality     PasswordProblem = "insufficient_quality" // policy
+	PasswordProblemForbidden   PasswordProblem = "change_not_allowed"   // policy: only others may change it
+	PasswordProblemPolicy      PasswordProblem = "policy"               // policy, no more is known
+	PasswordProblemImpossible  PasswordProblem = "impossible"           // the directory takes no change from here
+	PasswordProblemUnavailable PasswordProblem = "unavailable"          // the directory can't be asked
+)
+
+// PasswordProblems returns every problem with a sentence of its own.
+func PasswordProblems() []PasswordProblem {
+	return []PasswordProblem{
+		PasswordProblemMismatch, PasswordProblemSame, PasswordProblemEmpty, PasswordProblemTooLong, PasswordProblemOldWrong,
+		PasswordProblemThrottled, PasswordProblemTooShort, PasswordProblemInHistory, PasswordProblemTooYoung, PasswordProblemQuality,
+		PasswordProblemForbidden, PasswordProblemPolicy, PasswordProblemImpossible, PasswordProblemUnavailable,
+	}
+}
+
+// Password is the page for choosing a new password. Its form sends the fields
+// new_password, new_password_again, request, where it is asked for password (the
+// current one), and one of the buttons change and later.
+type Password struct {
+	Client    ClientInfo
+	Username  string          // as it was typed at sign-in, for password managers
+	Expired   bool            // the password is past its time; otherwise it must be changed for another reason
+	Later     bool            // it holds for some more sign-ins: the person may go on without
+	AskOld    bool            // ask for the current password too
+	Problem   PasswordProblem // why the last try failed
+	Detail    string          // what the directory said about the new password
+	RetryIn   time.Duration   // with PasswordProblemThrottled
+	ChangeURL string          // another place to change it, shown with a problem; "" for none
+	Request   string          // value of the hidden field request
+	Action    string          // where the form goes; "" for /password
 }
 
 // Consent is the page that asks whether an application may have what it asks

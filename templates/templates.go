@@ -23,7 +23,7 @@ var embedded embed.FS
 // The files of a set. Those that are shared are parsed before each page.
 var (
 	sharedFiles = []string{"layout.html", "parts.html"}
-	pageFiles   = []string{"consent.html", "error.html", "signedout.html", "signin.html", "signout.html"}
+	pageFiles   = []string{"consent.html", "error.html", "password.html", "signedout.html", "signin.html", "signout.html"}
 )
 
 // defined returns the templates that a file has to define.
@@ -230,8 +230,13 @@ func (s *Set) rehearse(languages []string) error {
 	for _, lang := range languages {
 		problems = append(problems,
 			s.SignIn(io.Discard, lang, SignIn{}),
-			s.SignIn(io.Discard, lang, SignIn{Client: client, Username: "sample", Problem: ProblemWrong, RememberOffered: true}),
+			s.SignIn(io.Discard, lang, SignIn{Client: client, Username: "sample", Problem: ProblemWrong, RememberOffered: true, ChangeURL: "https://app.example"}),
 			s.SignIn(io.Discard, lang, SignIn{Client: client, Again: true}),
+			s.Password(io.Discard, lang, Password{}),
+			s.Password(io.Discard, lang, Password{
+				Client: client, Username: "sample", Expired: true, Later: true, AskOld: true, Problem: PasswordProblemPolicy,
+				Detail: "sample", ChangeURL: "https://app.example",
+			}),
 			s.Consent(io.Discard, lang, Consent{Client: client, Person: "Sample", Scopes: scopes, New: scopes[:1], ReturnTo: "app.example"}),
 			s.SignOut(io.Discard, lang, SignOut{}),
 			s.SignOut(io.Discard, lang, SignOut{Client: client, Person: "Sample", Cancel: "/"}),

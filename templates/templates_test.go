@@ -119,10 +119,15 @@ func TestEachProblemIsToldInEachLanguageAndTiedToTheFields(t *testing.T) {
 	for _, lang := range set.Languages() {
 		for _, problem := range templates.Problems() {
 			page := signIn(t, set, lang, templates.SignIn{Problem: problem})
-			has(t, tag(t, page, "problem"), `role="alert"`)
+			role := "alert"
+			if problem == templates.ProblemNewPassword {
+				role = "status" // good news
+				lacks(t, page, "<title>Problem")
+			}
+			has(t, tag(t, page, "problem"), `role="`+role+`"`)
 			has(t, tag(t, page, "username"), `aria-describedby="problem"`)
 			has(t, tag(t, page, "password"), `aria-describedby="problem"`)
-			said := regexp.MustCompile(`(?s)role="alert">.*?</div>`).FindString(page)
+			said := regexp.MustCompile(`(?s)role="` + role + `">.*?</div>`).FindString(page)
 			if other, ok := seen[lang+said]; ok {
 				t.Errorf("%s: %s says the same as %s", lang, problem, other)
 			}
@@ -132,6 +137,65 @@ func TestEachProblemIsToldInEachLanguageAndTiedToTheFields(t *testing.T) {
 			}
 		}
 	}
+}
+
+func password(t *testing.T, set *templates.Set, lang string, p templates.Password) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := set.Password(&b, lang, p); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestThePasswordPageHasItsStableNames(t *testing.T) {
+	t.Parallel()
+	set := load(t, "")
+	page := password(t, set, "en", templates.Password{Client: cloud(), Username: "ada", Expired: true, Later: true, AskOld: true, Request: "sealed"})
+	has(t, tag(t, page, "password-form"), `method="post"`, `action="/password"`)
+	has(t, page, `<input type="hidden" name="request" value="sealed">`, `<input type="text" autocomplete="username" value="ada" readonly hidden>`)
+	has(t, tag(t, page, "password"), `name="password"`, `type="password"`, `autocomplete="current-password"`, ` autofocus`)
+	for _, id := range []string{"new_password", "new_password_again"} {
+		has(t, tag(t, page, id), `name="`+id+`"`, `type="password"`, `autocomplete="new-password"`, ` required`)
+		lacks(t, tag(t, page, id), "autofocus", "aria-")
+	}
+	has(t, tag(t, page, "change"), `name="change"`, `value="1"`, `type="submit"`)
+	has(t, tag(t, page, "later"), `name="later"`, `value="1"`, `formnovalidate`)
+	page = password(t, set, "en", templates.Password{})
+	lacks(t, page, `id="password"`, `id="later"`, `id="person"`, `id="problem"`, "actions-pair")
+	has(t, tag(t, page, "new_password"), ` autofocus`)
+}
+
+func TestEachProblemOfAPasswordIsToldInEachLanguage(t *testing.T) {
+	t.Parallel()
+	set := load(t, "")
+	for _, lang := range set.Languages() {
+		seen := map[string]templates.PasswordProblem{}
+		for _, problem := range append(templates.PasswordProblems(), "<new>") {
+			page := password(t, set, lang, templates.Password{
+				AskOld: true, Problem: problem, Detail: "Too\x00 <b>short\u202e", ChangeURL: "https://password.example.org/?a=1",
+			})
+			has(t, tag(t, page, "problem"), `role="alert"`)
+			has(t, tag(t, page, "new_password"), `aria-describedby="problem"`)
+			has(t, tag(t, page, "change_url"), `href="https://password.example.org/?a=1"`)
+			has(t, page, "<bdi>Too &lt;b&gt;short</bdi>")
+			said := regexp.MustCompile(`(?s)role="alert">.*?</p>`).FindString(page)
+			if other, ok := seen[said]; ok {
+				t.Errorf("%s: %s says the same as %s", lang, problem, other)
+			}
+			seen[said] = problem
+			if got := strings.Contains(tag(t, page, "password"), "aria-invalid"); got != (problem == templates.PasswordProblemOldWrong) {
+				t.Errorf("%s: the current password is marked invalid: %v", problem, got)
+			}
+			if again := tag(t, page, "new_password_again"); problem == templates.PasswordProblemMismatch != strings.Contains(again, "aria-invalid") &&
+				(problem == templates.PasswordProblemMismatch || problem == templates.PasswordProblemOldWrong) {
+				t.Errorf("%s: %s", problem, again)
+			}
+		}
+	}
+	page := password(t, set, "de", templates.Password{Problem: templates.PasswordProblemThrottled, RetryIn: 5 * time.Minute, ChangeURL: "javascript:alert(1)"})
+	has(t, page, "warten Sie 5 Minuten")
+	lacks(t, page, "javascript", "change_url")
 }
 
 func TestAnUnknownProblemOrErrorIsStillAPage(t *testing.T) {

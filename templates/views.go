@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -74,6 +75,7 @@ type signInView struct {
 	Username    string
 	Problem     Problem
 	ProblemText string // "" for none
+	ChangeURL   string // where passwords are changed, to be shown with the problem
 	Again       bool
 	Remember    bool // the box is shown
 	Remembered  bool // and ticked
@@ -92,7 +94,7 @@ func (s *Set) SignIn(w io.Writer, lang string, p SignIn) error {
 		if err != nil {
 			return err
 		}
-		v.ProblemText = text
+		v.ProblemText, v.ChangeURL = text, link(p.ChangeURL)
 	}
 	return s.write(w, "signin.html", v)
 }
@@ -102,11 +104,78 @@ func (v *signInView) problemText(p SignIn) (string, error) {
 		return v.T("problem.unknown")
 	}
 	if p.Problem == ProblemThrottled && p.RetryIn > 0 {
-		minutes := int(math.Ceil(p.RetryIn.Minutes()))
-		key := v.words.counted("problem.throttled.minutes", minutes)
-		return v.T(key, "n", strconv.Itoa(minutes))
+		return v.waiting(p.RetryIn)
 	}
 	return v.T("problem." + string(p.Problem))
+}
+
+// waiting says that there were too many tries, and for how long to wait.
+func (b *base) waiting(d time.Duration) (string, error) {
+	minutes := int(math.Ceil(d.Minutes()))
+	key := b.words.counted("problem.throttled.minutes", minutes)
+	return b.T(key, "n", strconv.Itoa(minutes))
+}
+
+// passwordView is what password.html is given.
+type passwordView struct {
+	base
+	Username    string
+	Lead        string
+	Later       bool
+	AskOld      bool
+	Problem     PasswordProblem
+	ProblemText string // "" for none
+	NewInvalid  bool   // the problem is with the new password
+	Detail      string
+	ChangeURL   string
+	Request     string
+	Action      string
+}
+
+// Password writes the page for choosing a new password.
+func (s *Set) Password(w io.Writer, lang string, p Password) error {
+	v := &passwordView{
+		base: s.base(lang, p.Client), Username: clean(p.Username, longestText), Later: p.Later, AskOld: p.AskOld,
+		Problem: p.Problem, Request: whole(p.Request), Action: or(p.Action, "/password"),
+	}
+	key := "password.lead.must_change"
+	switch {
+	case p.Later:
+		key = "password.lead.later"
+	case p.Expired:
+		key = "password.lead.expired"
+	}
+	var err error
+	if v.Lead, err = v.T(key); err != nil {
+		return err
+	}
+	if p.Problem != PasswordProblemNone {
+		if v.ProblemText, err = v.problemText(p); err != nil {
+			return err
+		}
+		v.Detail, v.ChangeURL = clean(p.Detail, longestText), link(p.ChangeURL)
+	}
+	switch p.Problem {
+	case PasswordProblemNone, PasswordProblemOldWrong, PasswordProblemThrottled, PasswordProblemTooYoung,
+		PasswordProblemForbidden, PasswordProblemImpossible, PasswordProblemUnavailable:
+	default:
+		v.NewInvalid = true
+	}
+	return s.write(w, "password.html", v)
+}
+
+func (v *passwordView) problemText(p Password) (string, error) {
+	switch {
+	case !slices.Contains(PasswordProblems(), p.Problem):
+		return v.T("problem.unknown")
+	case p.Problem == PasswordProblemUnavailable:
+		return v.T("problem.unavailable")
+	case p.Problem == PasswordProblemThrottled && p.RetryIn > 0:
+		return v.waiting(p.RetryIn)
+	case p.Problem == PasswordProblemThrottled:
+		return v.T("problem.throttled")
+	}
+	return v.T("password.problem." + string(p.Problem))
 }
 
 // consentView is what consent.html is given.

@@ -34,10 +34,19 @@ func keysInUse(t *testing.T) map[string]bool {
 	}
 	delete(used, "problem.throttled.minutes")
 	delete(used, "problem.")
+	delete(used, "password.problem.")
 	delete(used, "error.")
 	used["problem.throttled.minutes.one"], used["problem.throttled.minutes.other"] = true, true
 	for _, problem := range templates.Problems() {
 		used["problem."+string(problem)] = true
+	}
+	for _, problem := range templates.PasswordProblems() {
+		if problem != templates.PasswordProblemThrottled && problem != templates.PasswordProblemUnavailable { // said as at sign-in
+			used["password.problem."+string(problem)] = true
+		}
+	}
+	for _, lead := range []string{"must_change", "expired", "later"} {
+		used["password.lead."+lead] = true
 	}
 	for _, kind := range templates.ErrorKinds() {
 		for _, part := range []string{".title", ".text", ".advice"} {
