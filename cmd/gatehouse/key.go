@@ -6,6 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,7 +28,7 @@ signs, the next one waits for its time, and inactive ones verify what they have
 signed. A running server takes changes over by itself. Private keys are never
 printed.`,
 	}
-	cmd.AddCommand(newKeyListCommand(env), newKeyCreateCommand(env), newKeyRotateCommand(env), newKeyRetireCommand(env))
+	cmd.AddCommand(newKeyListCommand(env), newKeyCreateCommand(env), newKeyImportCommand(env), newKeyRotateCommand(env), newKeyRetireCommand(env))
 	asGroup(cmd)
 	return cmd
 }
@@ -76,12 +79,16 @@ func newKeyListCommand(env *environment) *cobra.Command {
 
 func newKeyCreateCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "create [ES256|RS256]",
+		Use:   "create [ALGORITHM]",
 		Short: "Make a spare key that is published and waits",
 		Long: `Make a spare key, for ES256 unless said otherwise. Applications can learn it from
-now on; it signs nothing until key rotate takes it into use.`,
+now on; it signs nothing until key rotate takes it into use. The first key of an
+algorithm is active at once.
+
+A server always has keys for ES256 and RS256. Others (` + strings.Join(keys.Asymmetric()[2:], ", ") + `)
+are there, and published, if you make them.`,
 		Args:      arguments(0, 1),
-		ValidArgs: []string{keys.ES256, keys.RS256},
+		ValidArgs: keys.Asymmetric(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			algorithms, err := algorithms(append(args, keys.ES256)[:1])
 			if err != nil {
@@ -97,16 +104,16 @@ now on; it signs nothing until key rotate takes it into use.`,
 func newKeyRotateCommand(env *environment) *cobra.Command {
 	delay, atOnce := keys.PublicationDelay, false
 	cmd := &cobra.Command{
-		Use:   "rotate [ES256|RS256]",
+		Use:   "rotate [ALGORITHM]",
 		Short: "Let another key sign; the old one goes on verifying",
-		Long: `Put another key in the place of the active one, of both algorithms unless one is
-named. The new key is published at once and signs when applications have had the
+		Long: `Put another key in the place of the active one, of every algorithm that there are
+keys of unless one is named. The new key is published at once and signs when applications have had the
 time to learn it. The old one goes on verifying until key retire. Nobody notices.
 
 If a private key has leaked: rotate --now, then retire the old key with --now.
 Applications that keep the keys for a while may then refuse sign-ins for as long.`,
 		Args:      arguments(0, 1),
-		ValidArgs: []string{keys.ES256, keys.RS256},
+		ValidArgs: keys.Asymmetric(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			algorithms, err := algorithms(args)
 			if err != nil {
@@ -131,15 +138,13 @@ Applications that keep the keys for a while may then refuse sign-ins for as long
 	return cmd
 }
 
+// algorithms checks the algorithm on the command line; without one it returns none,
+// which stands for all that there are keys of.
 func algorithms(args []string) ([]string, error) {
-	switch {
-	case len(args) == 0:
-		return []string{keys.ES256, keys.RS256}, nil
-	case args[0] != keys.ES256 && args[0] != keys.RS256:
-		return nil, usage(fmt.Sprintf("algorithm %q is not known", args[0]), "write ES256 or RS256")
-	default:
-		return args, nil
+	if len(args) > 0 && !slices.Contains(keys.Asymmetric(), args[0]) {
+		return nil, usage(fmt.Sprintf("algorithm %q is not known", args[0]), "write one of "+strings.Join(keys.Asymmetric(), ", "))
 	}
+	return args, nil
 }
 
 // changeKeys makes or rotates a key of each algorithm, and tells and records it.
@@ -151,6 +156,9 @@ func (e *environment) changeKeys(cmd *cobra.Command, what string, algorithms []s
 	ring, err := e.openKeys(cfg)
 	if err != nil {
 		return err
+	}
+	if len(algorithms) == 0 {
+		algorithms = ring.Algorithms()
 	}
 	var made []keys.Info
 	var failed oidc.Problems
@@ -207,6 +215,9 @@ func (e *environment) retireKey(cmd *cobra.Command, kid string, atOnce bool) err
 			return withHint(fmt.Errorf("ID tokens that %s has signed may be valid until %s", kid, when(until)), "wait, or retire it with --now: those tokens are then refused")
 		}
 	}
+	if err := e.stillNeeded(cfg, ring, kid); err != nil {
+		return err
+	}
 	err = ring.Retire(kid)
 	if errors.Is(err, oidc.ErrNotFound) {
 		return withHint(err, "gatehouse key list shows all keys")
@@ -216,6 +227,68 @@ func (e *environment) retireKey(cmd *cobra.Command, kid string, atOnce bool) err
 	}
 	e.audit(cmd.Context(), cfg, "key retire", slog.String("kid", kid))
 	return e.print(map[string]any{"retired": kid}, func(w io.Writer) { fmt.Fprintf(w, "key %s is deleted\n", kid) })
+}
+
+// stillNeeded refuses to take the last key of an algorithm away from clients that
+// are signed for with it.
+func (e *environment) stillNeeded(cfg *config.Config, ring *keys.Ring, kid string) error {
+	alg, left := "", map[string]int{}
+	for _, k := range ring.List() {
+		left[k.Alg]++
+		if k.Kid == kid {
+			alg = k.Alg
+		}
+	}
+	if alg == "" || left[alg] > 1 {
+		return nil
+	}
+	set, err := clients.Open(cfg.ClientsDir)
+	if err != nil {
+		return err
+	}
+	for _, c := range set.All() {
+		if c.IDTokenSignedResponseAlg == alg {
+			return withHint(fmt.Errorf("%s is the only %s key, and client %s needs one", kid, alg, c.ID), "make another one sign first, with key rotate "+alg+", or change the client's id_token_signed_response_alg")
+		}
+	}
+	return nil
+}
+
+func newKeyImportCommand(env *environment) *cobra.Command {
+	alg := ""
+	cmd := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Take a private key over that was made elsewhere",
+		Long: `Take over a private key from FILE, - for standard input: PEM (PKCS #8, PKCS #1 or
+SEC 1, not encrypted) or a JWK, which keeps its kid. It becomes a spare key, or the
+active one if it is the first of its algorithm, as with key create. FILE stays as
+it is: delete it if nobody else needs it.`,
+		Args: arguments(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := algorithms(slices.DeleteFunc([]string{alg}, func(s string) bool { return s == "" })); err != nil {
+				return err
+			}
+			in := env.stdin
+			if args[0] != "-" {
+				file, err := os.Open(args[0])
+				if err != nil {
+					return err
+				}
+				defer func() { _ = file.Close() }() // only read
+				in = file
+			}
+			data, err := io.ReadAll(io.LimitReader(in, 1<<20))
+			if err != nil {
+				return fmt.Errorf("read the key: %w", err)
+			}
+			return env.changeKeys(cmd, "key import", []string{alg}, func(ring *keys.Ring, alg string) (keys.Info, error) {
+				return ring.Import(data, alg)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&alg, "alg", "", "the `algorithm` that it signs with, if its kind leaves a choice")
+	env.addOutput(cmd)
+	return cmd
 }
 
 // longestIDToken returns how long an ID token lives at most. Client files that

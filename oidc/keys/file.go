@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/elliptic"
+	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
@@ -30,7 +30,9 @@ const (
 	secretFile  = "server.secret"
 	secretBytes = 32
 	tempPrefix  = ".tmp-"
-	maxFile     = 64 << 10
+	// clientsFolder holds a folder of keys for each client that has its own.
+	clientsFolder = "clients"
+	maxFile       = 64 << 10
 )
 
 // keyFile is the JSON of one key. Times are RFC 3339.
@@ -122,11 +124,11 @@ func readFolderOnce(dir string) (*folder, error) {
 	return f, nil
 }
 
-// ignored reports whether an entry is a file that is being written, or what a
-// file system puts at its root.
+// ignored reports whether an entry is a file that is being written, the folder of
+// the clients' own keys, or what a file system puts at its root.
 func ignored(entry fs.DirEntry) bool {
 	name := entry.Name()
-	return strings.HasPrefix(name, tempPrefix) || name == "lost+found" && entry.IsDir()
+	return strings.HasPrefix(name, tempPrefix) || (name == "lost+found" || name == clientsFolder) && entry.IsDir()
 }
 
 // doubles finds keys that are there twice: under one kid, a token could be
@@ -230,12 +232,13 @@ func parseKey(path string, data []byte) (*key, *oidc.Problem) {
 		return problem("has no usable kid", "a kid is made of letters, digits, - and _")
 	case file.Kid+".json" != filepath.Base(path):
 		return problem(fmt.Sprintf("holds the key %s, which belongs in %s.json", file.Kid, file.Kid), "rename it, or delete it if that file is there too")
-	case !slices.Contains(algorithms(), file.Alg):
+	case !slices.Contains(Asymmetric(), file.Alg):
 		return problem(unknownAlgorithm(file.Alg).Error(), restore)
 	case file.CreatedAt.IsZero():
 		return problem("has no created_at", restore)
 	}
-	k := &key{kid: file.Kid, alg: file.Alg, createdAt: file.CreatedAt, activeFrom: file.ActiveFrom}
+	a, _ := lookup(file.Alg) // it is one of Asymmetric
+	k := &key{kid: file.Kid, alg: file.Alg, algorithm: a, createdAt: file.CreatedAt, activeFrom: file.ActiveFrom}
 	var jwk jose.JSONWebKey
 	if err := jwk.UnmarshalJSON(file.PrivateKey); err != nil {
 		return problem("its private_key is damaged", restore)
@@ -251,34 +254,34 @@ func parseKey(path string, data []byte) (*key, *oidc.Problem) {
 func (k *key) take(private any) (problem string) {
 	switch p := private.(type) {
 	case *ecdsa.PrivateKey:
-		if k.alg != ES256 {
-			return "its private_key is an elliptic curve key, which does not fit " + k.alg
-		}
-		if p.Curve != elliptic.P256() {
-			return "its private_key is on the curve " + p.Params().Name + ", " + k.alg + " needs P-256"
-		}
 		raw, err := p.Bytes()
 		if err != nil {
 			return "its private_key is damaged"
 		}
-		again, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), raw)
+		again, err := ecdsa.ParseRawPrivateKey(p.Curve, raw)
 		if err != nil || !again.PublicKey.Equal(&p.PublicKey) {
 			return "private and public part of its private_key do not belong together"
 		}
-		k.ec = again
+		k.private = again
 	case *rsa.PrivateKey:
-		if k.alg != RS256 {
-			return "its private_key is an RSA key, which does not fit " + k.alg
-		}
-		if p.N.BitLen() < rsaBits {
-			return fmt.Sprintf("its private_key has %d bits, fewer than %d", p.N.BitLen(), rsaBits)
-		}
 		if err := p.Validate(); err != nil {
 			return "the numbers of its private_key do not belong together"
 		}
-		k.rsa = p
+		k.private = p
+	case ed25519.PrivateKey:
+		if len(p) != ed25519.PrivateKeySize {
+			return "its private_key is damaged"
+		}
+		again := ed25519.NewKeyFromSeed(p.Seed())
+		if !again.Equal(p) {
+			return "private and public part of its private_key do not belong together"
+		}
+		k.private = again
 	default:
 		return "its private_key is not a private key"
+	}
+	if fault := k.algorithm.fault(k.public()); fault != "" {
+		return "its private_key " + fault
 	}
 	return ""
 }
@@ -293,7 +296,7 @@ func (f *folder) missing(dir string) (problems oidc.Problems) {
 		}
 		problems = append(problems, oidc.Problem{File: filepath.Join(dir, secretFile), Message: "no such file", Hint: hint})
 	}
-	for _, alg := range algorithms() {
+	for _, alg := range required() {
 		if keys := ofAlg(f.keys, alg); len(keys) == 0 || keys[0].activeFrom.IsZero() {
 			problems = append(problems, oidc.Problem{File: dir, Message: "has no " + alg + " key that may sign", Hint: "gatehouse serve makes one at its start"})
 		}

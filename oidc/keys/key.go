@@ -1,10 +1,8 @@
 package keys
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
+	"crypto"
 	"crypto/rand"
-	"crypto/rsa"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -13,16 +11,6 @@ import (
 	"strings"
 	"time"
 )
-
-// The signature algorithms (RFC 7518, section 3.1), the default first.
-const (
-	ES256 = "ES256"
-	RS256 = "RS256"
-)
-
-const rsaBits = 2048
-
-func algorithms() []string { return []string{ES256, RS256} }
 
 // State says what a key is used for.
 type State string
@@ -47,13 +35,14 @@ type Info struct {
 	InactiveFrom time.Time `json:"inactive_from,omitzero"`
 }
 
-// key is one key with its private part; exactly one of ec and rsa is set.
+// key is one key with its private part.
 type key struct {
-	kid, alg   string
+	kid        string
+	alg        string
+	algorithm  algorithm
 	createdAt  time.Time
 	activeFrom time.Time // zero for a spare
-	ec         *ecdsa.PrivateKey
-	rsa        *rsa.PrivateKey
+	private    crypto.Signer
 	header     string // encoded JOSE header for typ JWT, with the dot behind it
 }
 
@@ -72,28 +61,25 @@ func (k *key) MarshalText() ([]byte, error) { return []byte(k.kid), nil }
 // newKey makes a key. Its kid says algorithm and day, so that a person can tell
 // keys apart, and 32 random bits.
 func newKey(alg string, now time.Time) (*key, error) {
-	k := &key{alg: alg, createdAt: now.UTC()}
-	var suffix [4]byte
-	_, _ = rand.Read(suffix[:]) // never fails: crypto/rand
-	k.kid = fmt.Sprintf("%s-%s-%s", strings.ToLower(alg), k.createdAt.Format("20060102"), hex.EncodeToString(suffix[:]))
-	var err error
-	switch alg {
-	case ES256:
-		k.ec, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case RS256:
-		k.rsa, err = rsa.GenerateKey(rand.Reader, rsaBits)
-	default:
-		err = unknownAlgorithm(alg)
+	a, ok := lookup(alg)
+	if !ok || a.family == familyMAC {
+		return nil, fmt.Errorf("make a key: %w", unknownAlgorithm(alg))
 	}
+	private, err := a.generate()
 	if err != nil {
 		return nil, fmt.Errorf("make a key: %w", err)
 	}
-	k.header = k.encodeHeader("JWT")
-	return k, nil
+	return wrapKey(a, private, now), nil
 }
 
-func unknownAlgorithm(alg string) error {
-	return fmt.Errorf("algorithm %q is not known, there are %s", alg, strings.Join(algorithms(), " and "))
+// wrapKey gives a private key that fits its algorithm a name.
+func wrapKey(a algorithm, private crypto.Signer, now time.Time) *key {
+	k := &key{alg: a.name, algorithm: a, createdAt: now.UTC(), private: private}
+	var suffix [4]byte
+	_, _ = rand.Read(suffix[:]) // never fails: crypto/rand
+	k.kid = fmt.Sprintf("%s-%s-%s", strings.ToLower(a.name), k.createdAt.Format("20060102"), hex.EncodeToString(suffix[:]))
+	k.header = k.encodeHeader("JWT")
+	return k
 }
 
 // encodeHeader returns the encoded JOSE header and the dot. typ holds no
@@ -103,21 +89,8 @@ func (k *key) encodeHeader(typ string) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"`+k.alg+`","kid":"`+k.kid+`","typ":"`+typ+`"}`)) + "."
 }
 
-// private returns the private key, for the file alone.
-func (k *key) private() any {
-	if k.ec != nil {
-		return k.ec
-	}
-	return k.rsa
-}
-
 // public returns the public key.
-func (k *key) public() any {
-	if k.ec != nil {
-		return &k.ec.PublicKey
-	}
-	return &k.rsa.PublicKey
-}
+func (k *key) public() crypto.PublicKey { return k.private.Public() }
 
 // byAge orders keys of one algorithm: those that sign first come first, spares
 // come last.

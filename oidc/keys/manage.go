@@ -14,15 +14,24 @@ import (
 const PublicationDelay = 10 * time.Minute
 
 // Create makes a spare key: it is published at once and signs nothing until Rotate
-// takes it into use.
+// takes it into use. The first key of an algorithm signs at once: nobody has been
+// promised another.
 func (r *Ring) Create(alg string) (Info, error) {
 	return r.change(func(now time.Time) (string, error) {
 		k, err := newKey(alg, now)
 		if err != nil {
 			return "", err
 		}
-		return k.kid, writeKey(r.dir, k)
+		return k.kid, r.add(k)
 	})
+}
+
+// add writes a new key, which waits if there are others of its algorithm.
+func (r *Ring) add(k *key) error {
+	if len(ofAlg(r.view.Load().folder.keys, k.alg)) == 0 {
+		k.activeFrom = k.createdAt
+	}
+	return writeKey(r.dir, k)
 }
 
 // Rotate is RotateAfter with the usual PublicationDelay.
@@ -49,7 +58,11 @@ func (r *Ring) RotateAfter(alg string, delay time.Duration) (Info, error) {
 func (r *Ring) successor(alg string, now time.Time, delay time.Duration) (*key, error) {
 	keys := ofAlg(r.view.Load().folder.keys, alg)
 	if len(keys) == 0 {
-		return nil, unknownAlgorithm(alg)
+		k, err := newKey(alg, now)
+		if err == nil {
+			k.activeFrom = k.createdAt
+		}
+		return k, err
 	}
 	active := activeAt(keys, now)
 	from := now.Add(delay)
@@ -83,8 +96,8 @@ func (r *Ring) successor(alg string, now time.Time, delay time.Duration) (*key, 
 }
 
 // Retire deletes a key: what it signed is no longer accepted. An active key can't
-// be retired, and so there is always one of each algorithm, one of them RSA for
-// those who need RS256.
+// be retired unless it is the last one of an algorithm that a server need not have;
+// so there is always one for ES256, and an RSA key for those who need RS256.
 func (r *Ring) Retire(kid string) error {
 	_, err := r.change(func(now time.Time) (string, error) {
 		v, err := newView(r.view.Load().folder, now)
@@ -95,6 +108,7 @@ func (r *Ring) Retire(kid string) error {
 		switch {
 		case i < 0:
 			return "", fmt.Errorf("key %q: %w", kid, oidc.ErrNotFound)
+		case v.infos[i].State == StateActive && len(ofAlg(v.folder.keys, v.infos[i].Alg)) == 1 && !slices.Contains(required(), v.infos[i].Alg):
 		case v.infos[i].State == StateActive && len(ofAlg(v.folder.keys, v.infos[i].Alg)) == 1:
 			return "", oidc.Problems{{
 				Key: kid, Message: "is the only " + v.infos[i].Alg + " key",

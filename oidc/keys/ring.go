@@ -35,6 +35,7 @@ type view struct {
 	active map[string]*key
 	byKid  map[string]*key
 	infos  []Info
+	algs   []string
 	jwks   []byte
 }
 
@@ -103,7 +104,7 @@ func complete(dir string, now time.Time) error {
 			return err
 		}
 	}
-	for _, alg := range algorithms() {
+	for _, alg := range required() {
 		if keys := ofAlg(f.keys, alg); len(keys) > 0 && !keys[0].activeFrom.IsZero() {
 			continue
 		}
@@ -123,8 +124,12 @@ func complete(dir string, now time.Time) error {
 func newView(f *folder, now time.Time) (*view, error) {
 	v := &view{folder: f, active: make(map[string]*key), byKid: make(map[string]*key, len(f.keys))}
 	var published []*key
-	for _, alg := range algorithms() {
+	for _, alg := range Asymmetric() {
 		keys := ofAlg(f.keys, alg)
+		if len(keys) == 0 {
+			continue
+		}
+		v.algs = append(v.algs, alg)
 		active := activeAt(keys, now)
 		v.active[alg] = keys[active]
 		for _, k := range keys {
@@ -208,8 +213,9 @@ func (r *Ring) reload() (changed bool, err error) {
 // once a change; don't write to it.
 func (r *Ring) JWKS() []byte { return r.current().jwks }
 
-// Algorithms returns the algorithms that there are keys for, the default first.
-func (r *Ring) Algorithms() []string { return algorithms() }
+// Algorithms returns the algorithms that there are keys for, the default first. Only
+// ES256 and RS256 are always among them.
+func (r *Ring) Algorithms() []string { return slices.Clone(r.current().algs) }
 
 // List describes all keys, by algorithm and age.
 func (r *Ring) List() []Info { return slices.Clone(r.current().infos) }

@@ -1,16 +1,10 @@
 package keys
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"strings"
 )
 
@@ -25,11 +19,11 @@ const maxToken = 256 << 10
 func (r *Ring) Sign(alg, typ string, claims any) (string, error) {
 	k := r.current().active[alg]
 	if k == nil {
-		return "", unknownAlgorithm(alg)
+		return "", fmt.Errorf("sign: there is no %s key", alg)
 	}
 	header := k.header
 	if typ != "" && typ != "JWT" {
-		if strings.Trim(typ, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-+./") != "" {
+		if !mediaType(typ) {
 			return "", fmt.Errorf("sign: typ %q is no media type", typ)
 		}
 		header = k.encodeHeader(typ)
@@ -42,26 +36,12 @@ func (r *Ring) Sign(alg, typ string, claims any) (string, error) {
 	token := make([]byte, 0, len(header)+encoding.EncodedLen(len(payload))+1+encoding.EncodedLen(rsaBits/8))
 	token = append(token, header...)
 	token = encoding.AppendEncode(token, payload)
-	signature, err := k.sign(sha256.Sum256(token))
+	signature, err := k.algorithm.sign(k.private, token)
 	if err != nil {
 		return "", fmt.Errorf("sign with %s: %w", k.kid, err)
 	}
 	token = append(token, '.')
 	return string(encoding.AppendEncode(token, signature)), nil
-}
-
-func (k *key) sign(digest [sha256.Size]byte) ([]byte, error) {
-	if k.rsa != nil {
-		return rsa.SignPKCS1v15(rand.Reader, k.rsa, crypto.SHA256, digest[:])
-	}
-	a, b, err := ecdsa.Sign(rand.Reader, k.ec, digest[:])
-	if err != nil {
-		return nil, err
-	}
-	signature := make([]byte, 64) // both numbers, 32 bytes each: RFC 7518, section 3.4
-	a.FillBytes(signature[:32])
-	b.FillBytes(signature[32:])
-	return signature, nil
 }
 
 // Verify checks a compact JWS and returns its payload. The key is the one that the
@@ -101,10 +81,16 @@ func (r *Ring) Verify(token string) (payload []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if !k.verify(sha256.Sum256([]byte(signed)), signature) {
+	if !k.algorithm.verify(k.public(), []byte(signed), signature) {
 		return nil, fmt.Errorf("%w: its signature is wrong", ErrInvalid)
 	}
 	return decode(encoding, payloadPart)
+}
+
+// mediaType reports whether typ has only characters of a media type, none of which
+// JSON would escape.
+func mediaType(typ string) bool {
+	return strings.Trim(typ, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-+./") == ""
 }
 
 func cutLast(token string) (before, after string, found bool) {
@@ -125,15 +111,4 @@ func decode(encoding *base64.Encoding, text string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: a part is not base64url", ErrInvalid)
 	}
 	return data, nil
-}
-
-func (k *key) verify(digest [sha256.Size]byte, signature []byte) bool {
-	if k.rsa != nil {
-		return rsa.VerifyPKCS1v15(&k.rsa.PublicKey, crypto.SHA256, digest[:], signature) == nil
-	}
-	if len(signature) != 64 {
-		return false
-	}
-	a, b := new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:])
-	return ecdsa.Verify(&k.ec.PublicKey, digest[:], a, b)
 }

@@ -38,7 +38,7 @@ func withLock(dir string, work func() error) (err error) {
 
 // writeKey writes a key's file, whole or not at all.
 func writeKey(dir string, k *key) error {
-	jwk, err := jose.JSONWebKey{Key: k.private()}.MarshalJSON()
+	jwk, err := jose.JSONWebKey{Key: k.private}.MarshalJSON()
 	if err != nil {
 		return fmt.Errorf("write key %s: it can't be put into JSON", k.kid)
 	}
