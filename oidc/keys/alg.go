@@ -48,7 +48,7 @@ const (
 type algorithm struct {
 	name   string
 	family family
-	hash   crypto.Hash    // for at_hash too; of EdDSA it is SHA-512 (RFC 8032, section 5.1)
+	hash   crypto.Hash    // not of EdDSA, which hashes by itself (RFC 8032, section 5.1)
 	curve  elliptic.Curve // of familyEC
 }
 
@@ -64,7 +64,7 @@ func table() []algorithm {
 		{name: "PS256", family: familyPSS, hash: crypto.SHA256},
 		{name: "PS384", family: familyPSS, hash: crypto.SHA384},
 		{name: "PS512", family: familyPSS, hash: crypto.SHA512},
-		{name: EdDSA, family: familyEd, hash: crypto.SHA512},
+		{name: EdDSA, family: familyEd},
 		{name: HS256, family: familyMAC, hash: crypto.SHA256},
 		{name: "HS384", family: familyMAC, hash: crypto.SHA384},
 		{name: "HS512", family: familyMAC, hash: crypto.SHA512},
@@ -94,13 +94,6 @@ func namesOf(which func(algorithm) bool) []string {
 		}
 	}
 	return names
-}
-
-// HashOf returns the hash of a signature algorithm, with which at_hash and c_hash
-// are made (OpenID Connect Core 1.0, section 3.1.3.6); false if it is unknown.
-func HashOf(alg string) (crypto.Hash, bool) {
-	a, ok := lookup(alg)
-	return a.hash, ok
 }
 
 func lookup(name string) (algorithm, bool) {
