@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -91,7 +92,7 @@ func TestKillingTheServerNeverBreaksItsWord(t *testing.T) {
 		for worker := range 6 {
 			group.Go(func() { w.work(ctx, worker) })
 		}
-		pause(20 + rand.IntN(80))
+		w.awaitAnswers(2 + rand.IntN(14))
 		p.kill()
 		stop()
 		group.Wait()
@@ -116,9 +117,16 @@ func TestKillingTheServerNeverBreaksItsWord(t *testing.T) {
 	}
 }
 
-// pause lets the load run for a while: the instant of the kill is meant to be
-// any.
-func pause(milliseconds int) { time.Sleep(time.Duration(milliseconds) * time.Millisecond) }
+// awaitAnswers lets the load run until so many answers have come, and a random
+// moment more: the instant of the kill is meant to be any. What is counted is
+// answers, so that a slow machine proves as much as a fast one.
+func (w *word) awaitAnswers(more int) {
+	goal, deadline := w.answers.Load()+int64(more), time.Now().Add(5*time.Second)
+	for w.answers.Load() < goal && time.Now().Before(deadline) {
+		time.Sleep(200 * time.Microsecond)
+	}
+	time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
+}
 
 // word keeps what the server has said, to hold it to.
 type word struct {
@@ -129,6 +137,7 @@ type word struct {
 	// only fail.
 	client *http.Client
 
+	answers atomic.Int64
 	mu      sync.Mutex
 	held    map[string]*family // by first refresh token
 	ended   []ended
@@ -186,6 +195,7 @@ func (w *word) ask(ctx context.Context, path string, form url.Values) (status in
 	if err != nil || json.Unmarshal(raw, &body) != nil {
 		return 0, nil
 	}
+	w.answers.Add(1)
 	return response.StatusCode, body
 }
 

@@ -112,7 +112,12 @@ directory:
 // beside the client app.
 func startSite(t *testing.T, files map[string]string, change ...func(*config.Config)) *site {
 	t.Helper()
-	ldap := ldaptest.Start(t)
+	return startSiteOn(t, ldaptest.Start(t), files, change...)
+}
+
+// startSiteOn starts the server on a directory that runs already.
+func startSiteOn(t *testing.T, ldap *ldaptest.Server, files map[string]string, change ...func(*config.Config)) *site {
+	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
