@@ -129,14 +129,10 @@ func (d *Directory) decoy(ctx context.Context, t *table, refused *oidc.SignInErr
 	if _, answered := resultCode(err); err != nil && !answered {
 		return unavailable("trying a password", err)
 	}
-	rest := time.NewTimer(d.pace.pick() - time.Since(begin))
-	defer rest.Stop()
-	select {
-	case <-rest.C:
-		return refused
-	case <-ctx.Done():
-		return unavailable("trying a password", context.Cause(ctx))
+	if err := pause(ctx, d.pace.pick()-time.Since(begin)); err != nil {
+		return unavailable("trying a password", err)
 	}
+	return refused
 }
 
 // pace remembers how long the last refusals took.

@@ -4,11 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"sync/atomic"
 )
 
-// The tags of RFC 4511 that are read or written here; all else is go-ldap's.
+// The tags of RFC 4511 that StartTLS needs; see wire.go for the others.
 const (
 	tagInteger          = 0x02
 	tagOctetString      = 0x04
@@ -107,11 +105,16 @@ func readMessage(r io.Reader, maximum int) ([]byte, error) {
 }
 
 // takeTLV splits the first element off b.
-func takeTLV(b []byte) (tag byte, content, rest []byte, err error) {
+func takeTLV[T []byte | string](b T) (tag byte, content, rest T, err error) {
+	if len(b) >= 2 && b[1] < 0x80 { // as nearly all are
+		if n := 2 + int(b[1]); n <= len(b) {
+			return b[0], b[2:n], b[n:], nil
+		}
+	}
 	h := header{maximum: len(b)}
-	for i, c := range b {
-		if err := h.add(c); err != nil {
-			return 0, nil, nil, err
+	for i := 0; i < len(b); i++ {
+		if err := h.add(b[i]); err != nil {
+			return 0, content, rest, err
 		}
 		if !h.whole {
 			continue
@@ -122,30 +125,24 @@ func takeTLV(b []byte) (tag byte, content, rest []byte, err error) {
 		}
 		return h.tag, b[:h.length], b[h.length:], nil
 	}
-	return 0, nil, nil, fmt.Errorf("%w: an element is cut short", errBadMessage)
+	return 0, content, rest, fmt.Errorf("%w: an element is cut short", errBadMessage)
 }
 
-// guard is the stream that go-ldap reads from. It checks the frame of every
-// message before go-ldap sees it, because asn1-ber would collect up to 2 GiB.
+// guard is what go-ldap reads from. It checks the frame of every message before
+// go-ldap sees it, because asn1-ber would collect up to 2 GiB.
 type guard struct {
-	net.Conn // the plain or encrypted stream
-	raw      net.Conn
+	in       io.Reader
 	head     header
-	left     int          // bytes of the present message still to come
-	received atomic.Int64 // since the last reset
+	left     int // bytes of the present message still to come
+	received int
 }
 
-func newGuard(stream, raw net.Conn) *guard {
-	return &guard{Conn: stream, raw: raw, head: header{maximum: maxMessage}}
-}
+func newGuard(in io.Reader) *guard { return &guard{in: in, head: header{maximum: maxMessage}} }
 
-// reset begins a new exchange.
-func (g *guard) reset() { g.received.Store(0) }
-
-// Read reads from the stream and fails as soon as what came is not LDAP.
+// Read reads on and fails as soon as what came is not LDAP.
 func (g *guard) Read(p []byte) (int, error) {
-	n, err := g.Conn.Read(p)
-	if g.received.Add(int64(n)) > maxExchange {
+	n, err := g.in.Read(p)
+	if g.received += n; g.received > maxExchange {
 		return 0, fmt.Errorf("%w: an answer is longer than %d bytes", errBadMessage, maxExchange)
 	}
 	for b := p[:n]; len(b) > 0; {
@@ -170,6 +167,5 @@ func (g *guard) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the connection beneath TLS: to say goodbye in TLS means to write,
-// and a server that stands still would hold that up.
-func (g *guard) Close() error { return g.raw.Close() }
+// between reports whether all that was read were whole messages.
+func (g *guard) between() bool { return g.left == 0 && g.head.seen == 0 }

@@ -14,81 +14,6 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-// conn is one connection, used by one request at a time.
-type conn struct {
-	raw   net.Conn
-	guard *guard
-	ldap  *ldap.Conn
-	born  time.Time
-	used  time.Time // when the last exchange ended
-	// broken means never to be used again: after a timeout or garbage, go-ldap
-	// itself still takes the connection for a good one.
-	broken bool
-}
-
-// do runs one exchange. When the context ends the connection is closed beneath
-// go-ldap, which is the one thing that wakes it up wherever it waits.
-func (c *conn) do(ctx context.Context, exchange func(*ldap.Conn) error) error {
-	if err := context.Cause(ctx); err != nil {
-		return err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = c.raw.Close() })
-	c.guard.reset()
-	err := exchange(c.ldap)
-	ended := !stop()
-	if _, answered := resultCode(err); ended || err != nil && !answered {
-		c.broken = true
-	}
-	if ended && err != nil {
-		return context.Cause(ctx)
-	}
-	return err
-}
-
-// bind runs one simple bind and asks to hear of the password policy.
-func (c *conn) bind(ctx context.Context, dn, password string) ([]ldap.Control, error) {
-	var result *ldap.SimpleBindResult
-	err := c.do(ctx, func(l *ldap.Conn) (err error) {
-		result, err = l.SimpleBind(ldap.NewSimpleBindRequest(dn, password, []ldap.Control{ldap.NewControlBeheraPasswordPolicy()}))
-		return err
-	})
-	if result == nil {
-		return nil, err
-	}
-	return result.Controls, err
-}
-
-// bindExternal has the server take the account from the connection.
-func (c *conn) bindExternal(ctx context.Context) error {
-	return c.do(ctx, func(l *ldap.Conn) error { return l.ExternalBind() })
-}
-
-// alive reports whether the connection may still be used.
-func (c *conn) alive() bool { return !c.broken && !c.ldap.IsClosing() }
-
-// spoilt returns c, never to be used again.
-func (c *conn) spoilt() *conn {
-	c.broken = true
-	return c
-}
-
-// close ends the connection. The raw one goes first, so that nothing waits for
-// a server that no longer reads.
-func (c *conn) close() {
-	_ = c.raw.Close()
-	_ = c.ldap.Close()
-}
-
-// resultCode returns the code that the server itself answered with. go-ldap's
-// own codes begin at 200 and mean that there was no answer.
-func resultCode(err error) (uint16, bool) {
-	var e *ldap.Error
-	if errors.As(err, &e) && e.ResultCode < ldap.ErrorNetwork {
-		return e.ResultCode, true
-	}
-	return 0, false
-}
-
 // dialer makes connections.
 type dialer struct {
 	net   net.Dialer
@@ -123,11 +48,7 @@ func (d *dialer) dial(ctx context.Context, e endpoint) (*conn, error) {
 			return nil, fmt.Errorf("connecting to %s: %w", e.url, err)
 		}
 	}
-	g := newGuard(stream, raw)
-	now := d.now()
-	c := &conn{raw: raw, guard: g, ldap: ldap.NewConn(g, e.encrypted()), born: now, used: now}
-	c.ldap.Start()
-	return c, nil
+	return newConn(raw, stream, d.now()), nil
 }
 
 func (d *dialer) encrypt(ctx context.Context, e endpoint, raw net.Conn) (*tls.Conn, error) {

@@ -36,14 +36,13 @@ func join(operator byte, filters []string) string {
 // one of the filters matches (RFC 3876): of a group with ten thousand members
 // the one that was asked for. It is not critical: a server that does not know it
 // sends everything.
-func matchedValues(filters []string) (ldap.Control, error) {
-	var items []byte
+func matchedValues(filters []string) (control, error) {
+	items, at := open(nil, tagSequence)
 	for _, f := range filters {
-		packet, err := ldap.CompileFilter(f)
-		if err != nil {
-			return nil, err
+		var err error
+		if items, err = appendFilter(items, f); err != nil {
+			return control{}, err
 		}
-		items = append(items, packet.Bytes()...)
 	}
-	return ldap.NewControlString("1.2.826.0.1.3344810.2.3", false, string(appendTLV(nil, tagSequence, items))), nil
+	return control{oid: "1.2.826.0.1.3344810.2.3", value: shut(items, at)}, nil
 }

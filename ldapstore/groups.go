@@ -135,11 +135,11 @@ func (m *membership) search(ctx context.Context, filter string, matching []strin
 		for _, attribute := range m.t.groupAttributes {
 			keep = append(keep, "("+attribute+"=*)")
 		}
-		control, err := matchedValues(keep)
+		matched, err := matchedValues(keep)
 		if err != nil {
 			return nil, unavailable(q.purpose, err)
 		}
-		q.controls = []ldap.Control{control}
+		q.controls = []control{matched}
 		q.attributes = unique(m.t.groupAttributes, m.t.MemberAttributes)
 	}
 	a, err := m.d.search(ctx, q)

@@ -33,7 +33,7 @@ func (s *stream) Read(p []byte) (int, error) {
 
 // through returns what a guard lets through of text.
 func through(text []byte, step int) ([]byte, error) {
-	return io.ReadAll(newGuard(&stream{rest: text, step: step}, nil))
+	return io.ReadAll(newGuard(&stream{rest: text, step: step}))
 }
 
 func FuzzGuard(f *testing.F) {
@@ -78,7 +78,7 @@ func TestTheGuardStopsMessagesThatAreTooLong(t *testing.T) {
 		t.Errorf("one byte more: %v", err)
 	}
 	message := appendTLV(nil, tagSequence, make([]byte, maxMessage))
-	g := newGuard(&stream{rest: bytes.Repeat(message, 2*maxExchange/maxMessage), step: 1 << 20}, nil)
+	g := newGuard(&stream{rest: bytes.Repeat(message, 2*maxExchange/maxMessage), step: 1 << 20})
 	n, err := io.Copy(io.Discard, g)
 	if !errors.Is(err, errBadMessage) || n > maxExchange {
 		t.Errorf("after %d bytes: %v", n, err)
@@ -228,9 +228,7 @@ func FuzzBindAnswer(f *testing.F) {
 			}
 			_ = server.Close()
 		}()
-		g := newGuard(client, client)
-		c := &conn{raw: client, guard: g, ldap: ldap.NewConn(g, false)}
-		c.ldap.Start()
+		c := newConn(client, client, time.Now())
 		defer c.close()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()

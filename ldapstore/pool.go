@@ -127,23 +127,30 @@ func (p *pool) replace(ctx context.Context, old *conn) (c *conn, reused bool, er
 	return c, false, err
 }
 
-// takeIdle returns the idle connection that was used last, or nil.
+// takeIdle returns the idle connection that was used last and lives, or nil.
 func (p *pool) takeIdle() (*conn, error) {
+	for {
+		c, err := p.popIdle()
+		if c == nil || c.alive() {
+			return c, err
+		}
+		p.put(c.spoilt())
+	}
+}
+
+func (p *pool) popIdle() (*conn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return nil, errClosed
 	}
-	for len(p.idle) > 0 {
-		c := p.idle[len(p.idle)-1]
-		p.idle = p.idle[:len(p.idle)-1]
-		if c.alive() {
-			p.out++
-			return c, nil
-		}
-		c.close()
+	if len(p.idle) == 0 {
+		return nil, nil
 	}
-	return nil, nil
+	c := p.idle[len(p.idle)-1]
+	p.idle = p.idle[:len(p.idle)-1]
+	p.out++
+	return c, nil
 }
 
 // put takes a connection back.
@@ -152,7 +159,7 @@ func (p *pool) put(c *conn) {
 	var ended []*conn
 	p.mu.Lock()
 	p.out--
-	if c.alive() && !p.closed {
+	if c.usable() && !p.closed {
 		p.idle = append(p.idle, c)
 	} else {
 		ended = append(ended, c)
@@ -195,14 +202,7 @@ func (p *pool) close() {
 func answers(ctx context.Context, c *conn) bool {
 	ctx, cancel := shareOf(ctx, 5)
 	defer cancel()
-	err := c.do(ctx, func(l *ldap.Conn) error {
-		_, err := l.Search(&ldap.SearchRequest{
-			Scope:      ldap.ScopeBaseObject,
-			Filter:     "(objectClass=*)",
-			Attributes: []string{noAttributes},
-		})
-		return err
-	})
+	_, err := c.search(ctx, &query{scope: ldap.ScopeBaseObject, filter: "(objectClass=*)", attributes: []string{noAttributes}})
 	_, answered := resultCode(err)
 	return err == nil || answered
 }

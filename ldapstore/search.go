@@ -3,8 +3,6 @@ package ldapstore
 import (
 	"context"
 	"time"
-
-	"github.com/go-ldap/ldap/v3"
 )
 
 // noAttributes asks for no attribute at all (RFC 4511, section 4.5.1.8).
@@ -22,7 +20,7 @@ type query struct {
 	filter     string
 	attributes []string
 	limit      int // entries at most; 0 reads all, page by page (RFC 2696)
-	controls   []ldap.Control
+	controls   []control
 }
 
 // answer is what a search found.
@@ -40,7 +38,7 @@ func (d *Directory) search(ctx context.Context, q query) (answer, error) {
 	err := d.onServer(ctx, func(ctx context.Context, s *server) error {
 		return s.read(ctx, func(ctx context.Context, c *conn) error {
 			a = answer{server: s}
-			return a.collect(ctx, c, q)
+			return a.collect(ctx, c, &q)
 		})
 	})
 	if err != nil {
@@ -55,53 +53,26 @@ func (d *Directory) search(ctx context.Context, q query) (answer, error) {
 }
 
 // collect runs the search on one connection.
-func (a *answer) collect(ctx context.Context, c *conn, q query) error {
+func (a *answer) collect(ctx context.Context, c *conn, q *query) error {
+	sending(ctx)
 	var cookie []byte
 	for {
-		// Built anew for every page: go-ldap changes what it is given.
-		request := &ldap.SearchRequest{
-			BaseDN:       q.base,
-			Scope:        q.scope,
-			DerefAliases: ldap.NeverDerefAliases,
-			SizeLimit:    q.limit,
-			TimeLimit:    secondsLeft(ctx),
-			Filter:       q.filter,
-			Attributes:   q.attributes,
-			Controls:     append([]ldap.Control(nil), q.controls...),
-		}
+		controls := q.controls
 		if q.limit == 0 {
-			request.Controls = append(request.Controls, &ldap.ControlPaging{PagingSize: pageSize, Cookie: cookie})
+			controls = append(controls[:len(controls):len(controls)], pagingControl(pageSize, cookie))
 		}
-		var result *ldap.SearchResult
-		sending(ctx)
-		err := c.do(ctx, func(l *ldap.Conn) (err error) {
-			result, err = l.Search(request)
-			return err
-		})
-		if result != nil {
-			for _, e := range result.Entries {
-				a.entries = append(a.entries, newEntry(e))
-			}
-			a.references = a.references || len(result.Referrals) > 0
-		}
+		p, err := c.search(ctx, q, controls...)
+		a.entries = append(a.entries, p.entries...)
+		a.references = a.references || p.references
 		if err != nil {
 			// The server may still hold the pages that were not fetched.
 			c.broken = c.broken || len(cookie) > 0
 			return err
 		}
-		cookie = nextPage(result)
-		if q.limit != 0 || len(cookie) == 0 {
+		if cookie = p.cookie; q.limit != 0 || len(cookie) == 0 {
 			return nil
 		}
 	}
-}
-
-func nextPage(result *ldap.SearchResult) []byte {
-	paging, ok := ldap.FindControl(result.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
-	if !ok {
-		return nil
-	}
-	return paging.Cookie
 }
 
 // secondsLeft tells the server when nobody waits any longer.
