@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"runtime"
 	"sync"
+	"syscall"
+	"time"
 )
 
 // process is a running server.
@@ -56,8 +58,14 @@ func start(program string, args ...string) (*process, error) {
 	return p, <-started
 }
 
-// signal sends a signal; the process may be gone already.
-func (p *process) signal(s os.Signal) { _ = p.cmd.Process.Signal(s) }
+// signal sends a signal; the process may be gone already. After SIGSTOP it stands
+// still when signal returns.
+func (p *process) signal(s os.Signal) {
+	_ = p.cmd.Process.Signal(s)
+	for s == syscall.SIGSTOP && !p.gone() && !stopped(p.cmd.Process.Pid) {
+		time.Sleep(time.Millisecond)
+	}
+}
 
 // kill ends the process and waits until it is gone.
 func (p *process) kill() {
