@@ -16,8 +16,8 @@ import (
 )
 
 // certificates writes an authority (ca.pem) and a certificate of it for localhost
-// (server.pem, server.key) into dir.
-func certificates(dir string) error {
+// and address (server.pem, server.key) into dir.
+func certificates(dir string, address net.IP) error {
 	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func certificates(dir string) error {
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames:     []string{"localhost"},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses:  []net.IP{address},
 	}
 	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
 	if err != nil {

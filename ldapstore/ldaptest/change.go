@@ -1,8 +1,6 @@
 package ldaptest
 
 import (
-	"strings"
-
 	"github.com/go-ldap/ldap/v3"
 )
 
@@ -33,14 +31,39 @@ func (s *Server) Add(dn string, attributes map[string][]string) {
 // AddPerson adds a person online, with the password of Password.
 func (s *Server) AddPerson(p Person) {
 	s.t.Helper()
+	if s.Kind == kindAD {
+		s.admin("adding "+p.UID, func(c *ldap.Conn) error { return s.addPersonAD(c, p) })
+		return
+	}
 	attributes := map[string][]string{
 		"objectClass": {"inetOrgPerson"}, "uid": {p.UID}, "cn": {p.GivenName + " " + p.Surname},
 		"sn": {p.Surname}, "givenName": {p.GivenName}, "userPassword": {Password(p.UID)},
+	}
+	if s.Kind == kind389 {
+		attributes["objectClass"] = append(attributes["objectClass"], "nsMemberOf")
 	}
 	for name, values := range p.More {
 		attributes[name] = append(attributes[name], values...)
 	}
 	s.Add(p.DN(), attributes)
+}
+
+// AddGroup adds a group online.
+func (s *Server) AddGroup(g Group) {
+	s.t.Helper()
+	if s.Kind == kindAD {
+		s.admin("adding "+g.RDN, func(c *ldap.Conn) error { return s.addGroupsAD(c, []Group{g}) })
+		return
+	}
+	members := g.Members
+	if len(members) == 0 {
+		members = []string{nobody}
+	}
+	attributes := map[string][]string{"objectClass": {"groupOfNames"}, "member": members}
+	if g.Description != "" {
+		attributes["description"] = []string{g.Description}
+	}
+	s.Add(g.DN(), attributes)
 }
 
 // Modify replaces the values of one attribute; none deletes it. Operational
@@ -61,7 +84,7 @@ func (s *Server) Delete(dn string) {
 // DeleteUser deletes a seeded person.
 func (s *Server) DeleteUser(uid string) {
 	s.t.Helper()
-	s.Delete(PersonDN(uid))
+	s.Delete(s.PersonDN(uid))
 }
 
 // Rename gives an entry another RDN, as in "uid=alicia". Groups follow a moment
@@ -74,11 +97,24 @@ func (s *Server) Rename(dn, rdn string) {
 // Move puts an entry under another one.
 func (s *Server) Move(dn, superior string) {
 	s.t.Helper()
-	rdn, _, _ := strings.Cut(dn, ",")
+	rdn, _ := splitDN(dn)
 	s.admin("moving "+dn, func(c *ldap.Conn) error { return c.ModifyDN(ldap.NewModifyDNRequest(dn, rdn, true, superior)) })
 }
 
-// AddMember puts a member into a groupOfNames.
+// splitDN returns the first part of a DN, and the rest.
+func splitDN(dn string) (rdn, superior string) {
+	for i := 0; i < len(dn); i++ {
+		switch dn[i] {
+		case '\\':
+			i++
+		case ',':
+			return dn[:i], dn[i+1:]
+		}
+	}
+	return dn, ""
+}
+
+// AddMember puts a member into a group.
 func (s *Server) AddMember(group, member string) {
 	s.t.Helper()
 	r := ldap.NewModifyRequest(group, nil)
@@ -86,7 +122,7 @@ func (s *Server) AddMember(group, member string) {
 	s.admin("adding a member to "+group, func(c *ldap.Conn) error { return c.Modify(r) })
 }
 
-// RemoveMember takes a member out of a groupOfNames, the last one too.
+// RemoveMember takes a member out of a group, the last one too.
 func (s *Server) RemoveMember(group, member string) {
 	s.t.Helper()
 	s.admin("removing a member from "+group, func(c *ldap.Conn) error {
@@ -106,20 +142,42 @@ func (s *Server) RemoveMember(group, member string) {
 // that the person change it is dropped.
 func (s *Server) SetPassword(dn, password string) {
 	s.t.Helper()
-	s.Modify(dn, "userPassword", password)
-	s.Modify(dn, "pwdReset")
+	switch s.Kind {
+	case kindAD:
+		s.Modify(dn, "unicodePwd", unicodePassword(password))
+	case kind389:
+		s.Modify(dn, "userPassword", password)
+		s.Modify(dn, "passwordExpirationTime", "20380101000000Z")
+	default:
+		s.Modify(dn, "userPassword", password)
+		s.Modify(dn, "pwdReset")
+	}
 }
 
-// Disable switches a seeded person's account off for good.
+// Disable switches a person's account off for good.
 func (s *Server) Disable(uid string) {
 	s.t.Helper()
-	s.Modify(PersonDN(uid), "pwdAccountLockedTime", "000001010000Z")
+	switch s.Kind {
+	case kindAD:
+		s.Modify(s.PersonDN(uid), "userAccountControl", "514")
+	case kind389:
+		s.Modify(s.PersonDN(uid), "nsAccountLock", "true")
+	default:
+		s.Modify(s.PersonDN(uid), "pwdAccountLockedTime", "000001010000Z")
+	}
 }
 
 // Enable switches it on again.
 func (s *Server) Enable(uid string) {
 	s.t.Helper()
-	s.Modify(PersonDN(uid), "pwdAccountLockedTime")
+	switch s.Kind {
+	case kindAD:
+		s.Modify(s.PersonDN(uid), "userAccountControl", "512")
+	case kind389:
+		s.Modify(s.PersonDN(uid), "nsAccountLock")
+	default:
+		s.Modify(s.PersonDN(uid), "pwdAccountLockedTime")
+	}
 }
 
 // Values reads an attribute as the administrator; operational ones too.

@@ -63,11 +63,18 @@ func TestTheAdministratorsChangesStay(t *testing.T) {
 // waitForMember polls, because the overlay refint tidies up in the background.
 func waitForMember(t *testing.T, s *Server, group, member string, want bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); slices.Contains(s.Values(group, "member"), member) != want; {
+	eventually(t, func() bool { return slices.Contains(s.Values(group, "member"), member) == want }, func() {
+		t.Fatalf("the members of %s are %q", group, s.Values(group, "member"))
+	})
+}
+
+// eventually polls until f holds, or calls late.
+func eventually(t *testing.T, f func() bool, late func()) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !f(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("the members of %s are %q", group, s.Values(group, "member"))
+			late()
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
 }
 
@@ -89,7 +96,7 @@ func TestAKilledTestLeavesNoServerBehind(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux ties a child's life to its parent's")
 	}
-	need(t, "slapd")
+	need(t, "slapd", "slapd")
 	cmd := exec.Command(os.Args[0], "-test.run=^TestHelperServer$", "-test.v")
 	cmd.Env = append(os.Environ(), "LDAPTEST_HELPER=1", "TMPDIR="+t.TempDir())
 	out, err := cmd.StdoutPipe()

@@ -38,10 +38,15 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
+// hurried is the environment for servers and their tools: what Samba writes need
+// not reach the disk, as nothing here outlives the test.
+func hurried() []string { return append(os.Environ(), "TDB_NO_FSYNC=1") }
+
 // start runs a program that ends when this process does. Linux ties that to the
 // thread which started it, so one thread is kept for it until it has ended.
 func start(program string, args ...string) (*process, error) {
 	p := &process{cmd: exec.Command(program, args...), ended: make(chan struct{})} // no context: kill ends it
+	p.cmd.Env = hurried()
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
 	dieWithParent(p.cmd)
 	started := make(chan error, 1)

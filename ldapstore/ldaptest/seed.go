@@ -3,6 +3,7 @@ package ldaptest
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -15,14 +16,35 @@ type Person struct {
 	UID       string
 	GivenName string
 	Surname   string
-	RDN       string              // "" means uid=UID
+	RDN       string // "" means uid=UID, and cn=UID in Active Directory
+	Account   Account
+	GID       string              // number of the primary group; "" for none, or the usual one of Active Directory
 	More      map[string][]string // further attributes; operational ones too
 }
 
-// DN returns the entry's name.
-func (p Person) DN() string {
+// Account is what is the matter with an account or its password.
+type Account int
+
+// What may be the matter. Each server has its own way to say it.
+const (
+	Active          Account = iota
+	Disabled                // switched off by an administrator
+	PasswordExpired         // the password is too old
+	MustChange              // the password has to be changed before use
+	Grace                   // too old as well, but three sign-ins are granted; Active Directory knows no such thing
+	AccountExpired          // the account ended long ago
+)
+
+// DN returns the entry's name, but for Active Directory.
+func (p Person) DN() string { return p.dn(kindOpenLDAP) }
+
+func (p Person) dn(kind string) string {
 	rdn := p.RDN
-	if rdn == "" {
+	switch {
+	case rdn != "":
+	case kind == kindAD: // its schema allows no other
+		rdn = "cn=" + p.UID
+	default:
 		rdn = "uid=" + p.UID
 	}
 	return rdn + ",ou=people," + BaseDN
@@ -31,7 +53,8 @@ func (p Person) DN() string {
 // Group is one entry under ou=groups.
 type Group struct {
 	RDN         string // "cn=staff"; a comma in it is escaped as in a DN
-	Class       string // "" means groupOfNames
+	Class       string // "" means groupOfNames; of no meaning in Active Directory
+	GID         string // of posixGroup; "" chooses one
 	Description string
 	Members     []string // DNs, or uids for posixGroup
 }
@@ -39,8 +62,17 @@ type Group struct {
 // DN returns the entry's name.
 func (g Group) DN() string { return GroupDN(g.RDN) }
 
-// PersonDN returns the DN of the seeded person with this uid.
+// PersonDN returns the DN of the seeded person with this uid, but for Active
+// Directory; see Server.PersonDN.
 func PersonDN(uid string) string { return Person{UID: uid}.DN() }
+
+// PersonDN returns the DN of the person with this uid on this server.
+func (s *Server) PersonDN(uid string) string {
+	if i := slices.IndexFunc(s.people, func(p Person) bool { return p.UID == uid }); i >= 0 {
+		return s.people[i].dn(s.Kind)
+	}
+	return Person{UID: uid}.dn(s.Kind)
+}
 
 // GroupDN returns the DN of a group by its RDN, as in "cn=staff".
 func GroupDN(rdn string) string { return rdn + ",ou=groups," + BaseDN }
@@ -65,7 +97,6 @@ const (
 // People returns the people that a directory has unless a test says otherwise.
 // Their uids tell what is the matter with them.
 func People() []Person {
-	old := []string{"20200101000000Z"}
 	return []Person{
 		{UID: "alice", GivenName: "Alice", Surname: "Adams", More: map[string][]string{
 			"telephoneNumber":   {"+49 30 1234567"},
@@ -78,27 +109,16 @@ func People() []Person {
 		{UID: "carol", GivenName: "Cärôl", Surname: "Müßiggänger", More: map[string][]string{
 			"postalAddress": {"Straße 1 $ 10115 Berlin"},
 		}},
-		// Disabled by an administrator: the directory refuses any password.
-		{UID: "dave", GivenName: "Dave", Surname: "Disabled", More: map[string][]string{
-			"pwdAccountLockedTime": {"000001010000Z"},
-		}},
-		// The password is too old.
-		{UID: "erin", GivenName: "Erin", Surname: "Expired", More: map[string][]string{
-			"pwdChangedTime": old, "pwdPolicySubentry": {PolicyExpiring},
-		}},
-		// The password has to be changed before use.
-		{UID: "frank", GivenName: "Frank", Surname: "Fresh", More: map[string][]string{"pwdReset": {"TRUE"}}},
-		// The password is too old, but three more sign-ins are granted.
-		{UID: "grace", GivenName: "Grace", Surname: "Grant", More: map[string][]string{
-			"pwdChangedTime": old, "pwdPolicySubentry": {PolicyGrace},
-		}},
-		// The account ended on 2 January 1970.
-		{UID: "judy", GivenName: "Judy", Surname: "Past", More: map[string][]string{
-			"objectClass": {"shadowAccount"}, "shadowExpire": {"1"},
-		}},
+		{UID: "dave", GivenName: "Dave", Surname: "Disabled", Account: Disabled},
+		{UID: "erin", GivenName: "Erin", Surname: "Expired", Account: PasswordExpired},
+		{UID: "frank", GivenName: "Frank", Surname: "Fresh", Account: MustChange},
+		{UID: "grace", GivenName: "Grace", Surname: "Grant", Account: Grace},
+		{UID: "judy", GivenName: "Judy", Surname: "Past", Account: AccountExpired},
 		{UID: "ivan", GivenName: "Ivan", Surname: "Comma", RDN: `cn=Comma\2C Ivan`, More: map[string][]string{"cn": {"Comma, Ivan"}}},
 		{UID: "jörg", GivenName: "Jörg", Surname: "Umlaut"},
-		// Failures are counted and never lock.
+		// The primary group names nobody.
+		{UID: "nina", GivenName: "Nina", Surname: "Number", GID: "6000"},
+		// Failures are counted and never lock, but in Active Directory.
 		{UID: "peter", GivenName: "Peter", Surname: "Patient", More: map[string][]string{"pwdPolicySubentry": {PolicyPatient}}},
 		// Two people share one mail address.
 		{UID: "tom", GivenName: "Tom", Surname: "Twin", More: map[string][]string{"mail": {"twins@example.org"}}},
@@ -121,6 +141,7 @@ func Groups() []Group {
 		{RDN: "cn=Geschäftsführung", Members: []string{PersonDN("carol"), PersonDN("jörg")}},
 		{RDN: "cn=unique", Class: "groupOfUniqueNames", Members: []string{PersonDN("alice")}},
 		{RDN: "cn=unix", Class: "posixGroup", Members: []string{"alice", "bob"}},
+		{RDN: "cn=numbered", Class: "posixGroup", GID: "6000"},
 		{RDN: "cn=admins", Description: "Administrators", Members: []string{PersonDN("alice")}},
 		{RDN: "cn=empty", Members: nil},
 	}
@@ -128,13 +149,24 @@ func Groups() []Group {
 
 // LDIF writes people and groups, with everything around them, for slapadd.
 // slapadd doesn't run overlays, so memberOf is worked out here.
-func LDIF(people []Person, groups []Group) string {
-	var w ldifWriter
-	w.entry(BaseDN, "objectClass", "dcObject", "objectClass", "organization", "dc", "example", "o", "Example")
+func LDIF(people []Person, groups []Group) string { return ldif(kindOpenLDAP, people, groups) }
+
+// ldif is LDIF for OpenLDAP or 389 DS.
+func ldif(kind string, people []Person, groups []Group) string {
+	w := ldifWriter{kind: kind}
+	root := []string{"objectClass", "dcObject", "objectClass", "organization", "dc", "example", "o", "Example"}
+	if kind == kind389 {
+		root = append(root, "aci", readerACI)
+	}
+	w.entry(BaseDN, root...)
 	for _, ou := range []string{"people", "groups", "services", "policies"} {
 		w.entry("ou="+ou+","+BaseDN, "objectClass", "organizationalUnit", "ou", ou)
 	}
-	w.policies()
+	if kind == kind389 {
+		w.gracePolicy()
+	} else {
+		w.policies()
+	}
 	memberOf := map[string][]string{}
 	for _, g := range groups {
 		if g.Class != "" {
@@ -154,7 +186,10 @@ func LDIF(people []Person, groups []Group) string {
 	return w.b.String()
 }
 
-type ldifWriter struct{ b strings.Builder }
+type ldifWriter struct {
+	kind string
+	b    strings.Builder
+}
 
 // entry writes one entry; pairs are attribute and value in turn. The values of
 // one attribute are written together: slapadd wants it so.
@@ -205,9 +240,13 @@ func (w *ldifWriter) policies() {
 }
 
 func (w *ldifWriter) person(p Person, memberOf []string) {
+	password := Password(p.UID)
+	if w.kind == kind389 { // its import doesn't hash
+		password = ssha512(password)
+	}
 	pairs := []string{
 		"objectClass", "inetOrgPerson", "uid", p.UID, "sn", p.Surname, "givenName", p.GivenName,
-		"displayName", p.GivenName + " " + p.Surname, "userPassword", Password(p.UID),
+		"displayName", p.GivenName + " " + p.Surname, "userPassword", password,
 	}
 	if len(p.More["cn"]) == 0 {
 		pairs = append(pairs, "cn", p.GivenName+" "+p.Surname)
@@ -215,12 +254,19 @@ func (w *ldifWriter) person(p Person, memberOf []string) {
 	if len(p.More["mail"]) == 0 && isASCII(p.UID) {
 		pairs = append(pairs, "mail", p.UID+"@example.org")
 	}
-	names := make([]string, 0, len(p.More))
-	for name := range p.More {
-		names = append(names, name)
+	if p.GID != "" {
+		pairs = append(pairs, "objectClass", "posixAccount", "uidNumber", p.GID, "gidNumber", p.GID, "homeDirectory", "/")
 	}
-	slices.Sort(names)
-	for _, name := range names {
+	if w.kind == kind389 {
+		pairs = append(pairs, "objectClass", "nsMemberOf")
+		pairs = append(pairs, account389(p.Account)...)
+	} else {
+		pairs = append(pairs, accountOpenLDAP(p.Account)...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.More)) {
+		if w.kind == kind389 && strings.HasPrefix(name, "pwd") {
+			continue // OpenLDAP's own
+		}
 		for _, value := range p.More[name] {
 			pairs = append(pairs, name, value)
 		}
@@ -229,6 +275,26 @@ func (w *ldifWriter) person(p Person, memberOf []string) {
 		pairs = append(pairs, "memberOf", dn)
 	}
 	w.entry(p.DN(), pairs...)
+}
+
+const longAgo = "20200101000000Z"
+
+// accountOpenLDAP returns attributes and values that put an account into a state.
+func accountOpenLDAP(a Account) []string {
+	switch a {
+	case Disabled:
+		return []string{"pwdAccountLockedTime", "000001010000Z"}
+	case PasswordExpired:
+		return []string{"pwdChangedTime", longAgo, "pwdPolicySubentry", PolicyExpiring}
+	case MustChange:
+		return []string{"pwdReset", "TRUE"}
+	case Grace:
+		return []string{"pwdChangedTime", longAgo, "pwdPolicySubentry", PolicyGrace}
+	case AccountExpired: // on 2 January 1970
+		return []string{"objectClass", "shadowAccount", "shadowExpire", "1"}
+	default:
+		return nil
+	}
 }
 
 func isASCII(s string) bool {
@@ -252,13 +318,20 @@ func (w *ldifWriter) group(g Group, number int, memberOf []string) {
 		attribute = "uniqueMember"
 	case "posixGroup":
 		attribute = "memberUid"
-		pairs = append(pairs, "gidNumber", fmt.Sprint(5000+number))
+		gid := g.GID
+		if gid == "" {
+			gid = fmt.Sprint(5000 + number)
+		}
+		pairs = append(pairs, "gidNumber", gid)
 	}
 	if len(members) == 0 && class != "posixGroup" {
 		members = []string{nobody}
 	}
 	for _, m := range members {
 		pairs = append(pairs, attribute, m)
+	}
+	if w.kind == kind389 {
+		pairs = append(pairs, "objectClass", "nsMemberOf")
 	}
 	for _, dn := range memberOf {
 		pairs = append(pairs, "memberOf", dn)
