@@ -135,7 +135,7 @@ func startSiteOn(t *testing.T, ldap *ldaptest.Server, files map[string]string, c
 	for _, f := range change {
 		f(s.config)
 	}
-	if s.house, err = newHouse(context.Background(), s.config, slog.New(slog.NewJSONHandler(s.Log, nil)), time.Now); err != nil {
+	if s.house, err = newHouse(context.Background(), s.config, slog.New(slog.NewJSONHandler(s.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), time.Now); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
