@@ -127,7 +127,9 @@ func TestEveryMistakeIsRefusedWithItsLineKeyAndAHint(t *testing.T) {
 		"no attribute":                         {good + "  login_attributes: []\n", 12, "directory.login_attributes", "empty"},
 		"an id of two words":                   {good + "  id_attribute: entry uuid\n", 12, "directory.id_attribute", "not the name"},
 		"claims that are a list":               {with("claims", "[a]"), 7, "claims", "no claims under it"},
-		"a claim with attributes of its own":   {with("claims", "{nickname: {a: b}}"), 7, "claims.nickname", "settings stand"},
+		"a claim with an unknown setting":      {with("claims", "{quota: {a: b}}"), 7, "claims.quota.a", "unknown setting"},
+		"a claim of one's own without scope":   {with("claims", "{quota: {attributes: quotaBytes}}"), 7, "claims.quota", "needs attributes and a scope"},
+		"a claim with two scopes":              {with("claims", "{quota: {attributes: quotaBytes, scope: [a, b]}}"), 7, "claims.quota.scope", "one value"},
 		"a claim twice":                        {with("claims", "{nickname: a, nickname: b}"), 7, "claims.nickname", "twice"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -33,6 +33,9 @@ type Config struct {
 	// an empty list switches a claim off.
 	Claims map[string][]string `mapstructure:"-"`
 
+	// CustomClaims are claims that the operator adds, by name.
+	CustomClaims map[string]CustomClaim `mapstructure:"-"`
+
 	// Warnings tells what is valid and had better not be.
 	Warnings []Problem `mapstructure:"-"`
 
@@ -100,6 +103,13 @@ type Directory struct {
 	NestedGroups     bool          `mapstructure:"nested_groups"`
 	Timeout          time.Duration `mapstructure:"timeout"`
 	PoolSize         int           `mapstructure:"pool_size"`
+}
+
+// CustomClaim is a claim that no specification knows.
+type CustomClaim struct {
+	Attributes []string // of the directory, the first with a value first
+	Type       string   // see oidc/claims
+	Scope      string   // the scope that gives it
 }
 
 // Password returns the password of BindDN, from the file as it is now if there

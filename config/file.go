@@ -160,12 +160,17 @@ func (l *loader) readClaims(n *yaml.Node, at source) {
 		complain := func(message, hint string) {
 			l.problems = append(l.problems, Problem{File: place.file, Line: place.line, Key: place.key, Message: message, Hint: hint})
 		}
+		if v.Kind == yaml.MappingNode && k.Kind == yaml.ScalarNode {
+			l.readCustomClaim(k.Value, v, place)
+			continue
+		}
 		t, err := textsOf(v)
 		_, twice := l.claims[k.Value]
+		_, custom := l.custom[k.Value]
 		switch {
 		case k.Kind != yaml.ScalarNode:
 			complain("a claim's name is not a text", "")
-		case twice:
+		case twice || custom:
 			complain("it is here twice", "join the two lists of attributes")
 		case err != nil:
 			complain(err.Error(), "write attributes such as [displayName, cn]")
@@ -174,6 +179,49 @@ func (l *loader) readClaims(n *yaml.Node, at source) {
 			l.found[place.key] = found{source: place}
 		}
 	}
+}
+
+// readCustomClaim reads a claim that the operator adds. Which types there are is
+// known elsewhere.
+func (l *loader) readCustomClaim(name string, n *yaml.Node, place source) {
+	const hint = "write it like {attributes: [quotaBytes], type: number, scope: quota}"
+	complain := func(line int, key, message string) {
+		l.problems = append(l.problems, Problem{File: place.file, Line: line, Key: key, Message: message, Hint: hint})
+	}
+	_, standard := l.claims[name]
+	if _, twice := l.custom[name]; twice || standard {
+		complain(place.line, place.key, "it is here twice")
+		return
+	}
+	before, claim := len(l.problems), CustomClaim{Type: "string"}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		key := place.key + "." + k.Value
+		t, err := textsOf(v)
+		switch {
+		case err != nil:
+			complain(k.Line, key, err.Error())
+		case k.Value == "attributes":
+			claim.Attributes = t
+		case len(t) != 1:
+			complain(k.Line, key, "one value is expected")
+		case k.Value == "type":
+			claim.Type = t[0]
+		case k.Value == "scope":
+			claim.Scope = t[0]
+		default:
+			complain(k.Line, key, "unknown setting")
+		}
+		l.found[key] = found{source: source{file: place.file, line: k.Line, key: key}}
+	}
+	if len(l.problems) == before && (len(claim.Attributes) == 0 || claim.Scope == "") {
+		complain(place.line, place.key, "a claim of one's own needs attributes and a scope")
+	}
+	if l.custom == nil {
+		l.custom = map[string]CustomClaim{}
+	}
+	l.custom[name] = claim
+	l.found[place.key] = found{source: place}
 }
 
 func example(s *setting) string {

@@ -71,6 +71,7 @@ type loader struct {
 	found    map[string]found
 	broken   map[string]bool // written, but not readable
 	claims   map[string][]string
+	custom   map[string]CustomClaim
 	problems []Problem
 	warnings []Problem
 	// unreadable means that no setting of the file is known: what is missing then
@@ -121,7 +122,7 @@ func (l *loader) settle() (*Config, error) {
 			v.Set(s.key, f.value)
 		}
 	}
-	c := &Config{File: l.file, Claims: l.claims, sources: map[string]source{}}
+	c := &Config{File: l.file, Claims: l.claims, CustomClaims: l.custom, sources: map[string]source{}}
 	if err := v.UnmarshalExact(c); err != nil {
 		return nil, fmt.Errorf("settling the configuration: %w", err)
 	}

@@ -107,6 +107,7 @@ directory:
   pool_size: 4
 claims:
   nickname: displayName
+  quota: {attributes: quotaBytes, type: number, scope: storage}
   email_verified: true
   picture: []
   address.locality: [l, "2.5.4.7"]
@@ -130,7 +131,8 @@ claims:
 			UserFilter: "(&(objectClass=person)(!(employeeType=robot)))", IDAttribute: "nsUniqueId", GroupFilter: "(objectClass=groupOfNames)",
 			NestedGroups: false, Timeout: 1500 * time.Millisecond, PoolSize: 4,
 		},
-		Claims: map[string][]string{"nickname": {"displayName"}, "email_verified": {"true"}, "picture": {}, "address.locality": {"l", "2.5.4.7"}, "preferred_username": {"@username"}},
+		CustomClaims: map[string]config.CustomClaim{"quota": {Attributes: []string{"quotaBytes"}, Type: "number", Scope: "storage"}},
+		Claims:       map[string][]string{"nickname": {"displayName"}, "email_verified": {"true"}, "picture": {}, "address.locality": {"l", "2.5.4.7"}, "preferred_username": {"@username"}},
 	}
 	compare(t, c, want)
 	if file, line := c.Where("directory.kind"); file != c.File || line != 25 {

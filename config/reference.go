@@ -39,7 +39,10 @@ func (c *Config) Describe() []Described {
 // text writes a setting's value the way it is written in the file.
 func (c *Config) text(key string) string {
 	if key == "claims" {
-		return fmt.Sprint(c.Claims)
+		if len(c.CustomClaims) == 0 {
+			return fmt.Sprint(c.Claims)
+		}
+		return fmt.Sprint(c.Claims, c.CustomClaims)
 	}
 	v := reflect.ValueOf(c).Elem()
 	for name := range strings.SplitSeq(key, ".") {

@@ -94,7 +94,7 @@ var settings = []setting{
 	{key: "directory.nested_groups", kind: kindFlag, def: "true", reload: atStart, doc: "Whether members of a group within a group count as members of the outer one."},
 	{key: "directory.timeout", kind: kindDuration, def: "3s", least: second / 10, most: minute, reload: atStart, doc: "How long the directory may take for an answer before it counts as unreachable."},
 	{key: "directory.pool_size", kind: kindNumber, def: "16", least: 1, most: 1000, reload: atStart, doc: "The most connections for reading, and as many for checking passwords, to each server."},
-	{key: "claims", kind: kindClaims, defDoc: "the usual attributes", reload: atStart, doc: "Directory attributes to take claims from instead of the usual ones, the first with a value first; an empty list switches a claim off. Parts of the address are written address.locality and so on; @username is the name of sign-in; email_verified and phone_number_verified also take true and false."},
+	{key: "claims", kind: kindClaims, defDoc: "the usual attributes", reload: atStart, doc: "Directory attributes to take claims from instead of the usual ones, the first with a value first; an empty list switches a claim off. Parts of the address are written address.locality and so on; @username is the name of sign-in; email_verified and phone_number_verified also take true and false. A claim of one's own is written like quota: {attributes: [quotaBytes], type: number, scope: quota}; types are string, number, boolean, list, generalized_time and ad_time, which become seconds since 1970; a client gives its scope by its scope maps like any other."},
 }
 
 func find(key string) *setting {

@@ -15,6 +15,7 @@ import (
 	goidc "github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
 
+	"gatehouse/config"
 	"gatehouse/ldapstore/ldaptest"
 )
 
@@ -390,4 +391,18 @@ func TestAnAuthorisationRequestByCrossSitePOSTFindsTheSession(t *testing.T) {
 		t.Fatalf("%d %s", posted.Status, posted.Body)
 	}
 	app.tokens(alice.get(posted.Location.String()))
+}
+
+func TestAClaimOfTheOperatorsOwnReachesTheApplication(t *testing.T) { // row C6
+	t.Parallel()
+	s := startSite(t, map[string]string{"clients.d/cloud.yaml": clientYAML("cloud", "scopes: {everyone: [openid, storage]}\n")}, func(cfg *config.Config) {
+		cfg.CustomClaims = map[string]config.CustomClaim{"quota": {Attributes: []string{"roomNumber"}, Type: "number", Scope: "storage"}}
+	})
+	s.LDAP.Modify(ldaptest.PersonDN("alice"), "roomNumber", "5368709120")
+	cloud := s.application("openid", "storage")
+	cloud.config.ClientID = "cloud"
+	info := cloud.userinfo(cloud.tokens(newPerson(t).get(cloud.address()).signIn("alice")))
+	if info["quota"] != 5368709120.0 {
+		t.Errorf("%v", info)
+	}
 }

@@ -69,6 +69,13 @@ func converted(problems []config.Problem) []oidc.Problem {
 // name the line in the configuration.
 func claimsTable(cfg *config.Config) (claims.Table, error) {
 	table, err := claims.DefaultTable().With(cfg.Claims)
+	if err == nil {
+		custom := make(map[string]claims.Custom, len(cfg.CustomClaims))
+		for name, c := range cfg.CustomClaims {
+			custom[name] = claims.Custom(c)
+		}
+		table, err = table.WithCustom(custom)
+	}
 	var problems oidc.Problems
 	if errors.As(err, &problems) {
 		for i, p := range problems {

@@ -35,9 +35,14 @@ func Build(r Request) map[string]any {
 		for _, claim := range scopeClaims[scope] {
 			r.add(out, claim)
 		}
+		for claim, c := range r.Table.custom {
+			if c.Scope == scope {
+				r.add(out, claim)
+			}
+		}
 	}
 	for _, claim := range r.Names {
-		if scope := scopeOf(claim); scope != "" && slices.Contains(r.Final, scope) {
+		if scope := r.Table.scopeOf(claim); scope != "" && slices.Contains(r.Final, scope) {
 			r.add(out, claim)
 		}
 	}
@@ -46,6 +51,12 @@ func Build(r Request) map[string]any {
 
 // add puts one claim into out, if the directory knows it.
 func (r *Request) add(out map[string]any, claim string) {
+	if c, ok := r.Table.custom[claim]; ok {
+		if value := c.read(r.User); value != nil {
+			out[claim] = value
+		}
+		return
+	}
 	switch claim {
 	case "groups", "roles":
 		values, cut := r.groups()

@@ -18,6 +18,7 @@ const SourceUsername = "@username"
 // a usable value gives it. A Table is immutable and may be used by many at once.
 type Table struct {
 	sources  map[string][]string // by claim; the parts of address as address.locality
+	custom   map[string]Custom   // claims of the operator's own, by name
 	patterns *patterns
 }
 
@@ -68,7 +69,8 @@ func DefaultTable() Table {
 // name of sign-in. All that is wrong comes back as oidc.Problems, the claim's
 // name as the key.
 func (t Table) With(over map[string][]string) (Table, error) {
-	out := Table{sources: maps.Clone(t.sources), patterns: t.patterns}
+	out := t
+	out.sources = maps.Clone(t.sources)
 	var problems oidc.Problems
 	for _, claim := range slices.Sorted(maps.Keys(over)) {
 		if _, known := t.sources[claim]; !known {
@@ -130,6 +132,9 @@ func (t Table) Attributes() []string {
 			}
 		}
 	}
+	for _, c := range t.custom {
+		names = append(names, c.Attributes...)
+	}
 	slices.Sort(names)
 	return slices.Compact(names)
 }
@@ -144,14 +149,21 @@ func (t Table) ClaimsSupported() []string {
 			names = append(names, name)
 		}
 	}
+	names = append(names, slices.Collect(maps.Keys(t.custom))...)
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// ScopesSupported returns the scopes that have a meaning of their own, for
-// discovery.
-func ScopesSupported() []string {
-	return []string{ScopeOpenID, "profile", "email", "address", "phone", "groups", "roles", ScopeOffline}
+// ScopesSupported returns the scopes that have a meaning of their own and those
+// of the operator's own claims, for discovery.
+func (t Table) ScopesSupported() []string {
+	scopes := []string{ScopeOpenID, "profile", "email", "address", "phone", "groups", "roles", ScopeOffline}
+	for _, name := range slices.Sorted(maps.Keys(t.custom)) {
+		if scope := t.custom[name].Scope; !slices.Contains(scopes, scope) {
+			scopes = append(scopes, scope)
+		}
+	}
+	return scopes
 }
 
 // scopeClaims are the claims of the standard scopes (OpenID Connect Core 1.0,
@@ -170,14 +182,22 @@ var scopeClaims = map[string][]string{
 }
 
 // ClaimsOf returns the names of the claims that a scope gives.
-func ClaimsOf(scope string) []string { return slices.Clone(scopeClaims[scope]) }
+func (t Table) ClaimsOf(scope string) []string {
+	names := slices.Clone(scopeClaims[scope])
+	for _, name := range slices.Sorted(maps.Keys(t.custom)) {
+		if t.custom[name].Scope == scope {
+			names = append(names, name)
+		}
+	}
+	return names
+}
 
 // Available returns those of single claims that belong to a scope of final, and
 // these scopes, sorted: what asking for the claims gives besides the scopes that
 // were asked for.
-func Available(names, final []string) (available, scopes []string) {
+func (t Table) Available(names, final []string) (available, scopes []string) {
 	for _, name := range names {
-		if scope := scopeOf(name); scope != "" && slices.Contains(final, scope) {
+		if scope := t.scopeOf(name); scope != "" && slices.Contains(final, scope) {
 			available = append(available, name)
 			scopes = append(scopes, scope)
 		}
@@ -187,7 +207,10 @@ func Available(names, final []string) (available, scopes []string) {
 }
 
 // scopeOf returns the scope that a claim belongs to, or "".
-func scopeOf(claim string) string {
+func (t Table) scopeOf(claim string) string {
+	if c, ok := t.custom[claim]; ok {
+		return c.Scope
+	}
 	for scope, names := range scopeClaims {
 		if slices.Contains(names, claim) {
 			return scope

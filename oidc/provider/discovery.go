@@ -31,7 +31,7 @@ func discoveryDocument(issuer string, algorithms []string, table claims.Table) (
 		"revocation_endpoint":    issuer + PathRevoke,
 		"jwks_uri":               issuer + PathJWKS,
 
-		"scopes_supported":                               claims.ScopesSupported(),
+		"scopes_supported":                               table.ScopesSupported(),
 		"claims_supported":                               table.ClaimsSupported(),
 		"claim_types_supported":                          []string{"normal"},
 		"claims_parameter_supported":                     true,

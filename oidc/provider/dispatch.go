@@ -45,7 +45,7 @@ func (p *Provider) Next(ctx context.Context, a *Authorization, v Visitor) (Step,
 	}
 	decision := claims.Resolve(a.Client, user, a.Scopes)
 	if !decision.Admitted {
-		return p.refuse(ctx, a, deniedBy(a.Client, decision), slog.String("subject", user.ID), slog.Any("missing_scopes", decision.Missing)), nil
+		return p.refuse(ctx, a, p.deniedBy(a.Client, decision), slog.String("subject", user.ID), slog.Any("missing_scopes", decision.Missing)), nil
 	}
 	return p.consentOrIssue(ctx, a, v, person{user: user, decision: decision, subject: subject})
 }
@@ -99,8 +99,8 @@ func (p *Provider) consentOrIssue(ctx context.Context, a *Authorization, v Visit
 	// past a page that speaks of nothing. For the same reason the grant keeps no
 	// name whose scope the person gets only later.
 	var forIDToken, forUserInfo []string
-	a.claims.names.IDToken, forIDToken = claims.Available(a.claims.names.IDToken, decision.Final)
-	a.claims.names.UserInfo, forUserInfo = claims.Available(a.claims.names.UserInfo, decision.Final)
+	a.claims.names.IDToken, forIDToken = p.Claims.Available(a.claims.names.IDToken, decision.Final)
+	a.claims.names.UserInfo, forUserInfo = p.Claims.Available(a.claims.names.UserInfo, decision.Final)
 	scopes := union(union(decision.Granted, forIDToken), forUserInfo)
 	known, err := p.rememberedScopes(ctx, a.Client, user.ID)
 	if err != nil {
@@ -166,13 +166,13 @@ func (p *Provider) logRefused(ctx context.Context, a *Authorization, e *Error, a
 // deniedBy puts a refusal into words for the client: rows S3 and S5. Scopes are
 // named that exist here. Any other text may be a stranger's, who has made the link
 // and would have the application show it.
-func deniedBy(c *oidc.Client, d claims.Decision) *Error {
+func (p *Provider) deniedBy(c *oidc.Client, d claims.Decision) *Error {
 	if len(d.Missing) == 0 {
 		return fail("access_denied", "the person may not use this application")
 	}
 	var named []string
 	for _, scope := range d.Missing {
-		if slices.Contains(claims.ScopesSupported(), scope) || mapsName(c, scope) {
+		if slices.Contains(p.Claims.ScopesSupported(), scope) || mapsName(c, scope) {
 			named = append(named, scope)
 		}
 	}
