@@ -80,7 +80,6 @@ var rooms = []room{
 		"github.com/ory/fosite/...",
 	}, never: []ban{
 		{"database/sql", "SQL is the store's"},
-		{"html/template", "pages are the web's"},
 	}},
 	{dir: "oidc/web", may: []string{
 		"gatehouse/oidc", "gatehouse/oidc/provider", "gatehouse/templates", "gatehouse/static",
