@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -85,12 +86,34 @@ type relay struct {
 	url   string
 	epoch atomic.Int64
 	total atomic.Int64
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+}
+
+// kill ends all present connections.
+func (r *relay) kill() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c := range r.conns {
+		_ = c.Close()
+	}
+}
+
+func (r *relay) add(c net.Conn, present bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if present {
+		r.conns[c] = true
+	} else {
+		delete(r.conns, c)
+	}
 }
 
 func startRelay(t testing.TB, target string) *relay {
 	t.Helper()
 	l := listen(t)
-	r := &relay{url: "ldap://" + l.Addr().String()}
+	r := &relay{url: "ldap://" + l.Addr().String(), conns: map[net.Conn]bool{}}
 	go func() {
 		for {
 			in, err := l.Accept()
@@ -103,6 +126,7 @@ func startRelay(t testing.TB, target string) *relay {
 				continue
 			}
 			r.total.Add(1)
+			r.add(in, true)
 			epoch := r.epoch.Load()
 			pass := func(to, from net.Conn) {
 				defer func() { _ = to.Close() }()
@@ -118,7 +142,10 @@ func startRelay(t testing.TB, target string) *relay {
 				}
 			}
 			go pass(in, out)
-			go pass(out, in)
+			go func() {
+				pass(out, in)
+				r.add(in, false)
+			}()
 		}
 	}()
 	return r
@@ -155,6 +182,50 @@ func TestConnectionsThatAFirewallForgotFailNoRead(t *testing.T) {
 			}
 		})
 	}
+	wg.Wait()
+}
+
+// TestAllConnectionsKilledAtOnceFailNoRead kills those that are in use as well,
+// fresh ones too, again and again.
+func TestAllConnectionsKilledAtOnceFailNoRead(t *testing.T) {
+	t.Parallel()
+	s := ldaptest.Start(t)
+	r := startRelay(t, s.URL)
+	o := options(s)
+	o.URL = []string{r.url}
+	d := open(t, o)
+	id := mustUser(t, d, "alice").ID
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	var reads atomic.Int64
+	for range 24 { // more than the pool has
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := d.User(t.Context(), id); err != nil {
+					t.Errorf("after %d reads: %v", reads.Load(), err)
+				}
+				reads.Add(1)
+			}
+		})
+	}
+	for range 10 {
+		before := reads.Load()
+		eventually(t, "reads go on", func() bool { return reads.Load() > before+100 })
+		r.kill()
+	}
+	for range 2 {
+		before := reads.Load()
+		eventually(t, "reads go on", func() bool { return reads.Load() > before+100 })
+		r.epoch.Add(1) // black holes
+	}
+	before := reads.Load()
+	eventually(t, "reads go on", func() bool { return reads.Load() > before+100 })
+	close(stop)
 	wg.Wait()
 }
 
@@ -225,37 +296,81 @@ func TestAnotherServerTakesOverAndTheFirstIsFoundAgain(t *testing.T) {
 }
 
 // TestNoPeerHoldsACallUp plays servers that do everything wrong. It counts
-// goroutines, so no other test runs beside it.
+// goroutines and descriptors, so no other test runs beside it.
 func TestNoPeerHoldsACallUp(t *testing.T) {
-	before := runtime.NumGoroutine()
+	goroutines, descriptors := runtime.NumGoroutine(), openFiles(t)
 	t.Run("all peers at once", func(t *testing.T) {
-		var wg sync.WaitGroup
-		for name, behave := range peers(t.Context()) {
-			for _, o := range []ldapstore.Options{{URL: []string{"ldap://"}}, {URL: []string{"ldap://"}, StartTLS: true}, {URL: []string{"ldaps://"}}} {
-				o.URL[0] += misbehave(t, behave)
-				o.BaseDN, o.BindDN = ldaptest.BaseDN, "cn=x"
-				o.BindPassword = func() (string, error) { return strings.Repeat("secret", 1<<18), nil }
-				d := open(t, o)
-				for _, call := range []func() error{
-					func() error { _, err := d.User(t.Context(), "x"); return err },
-					func() error { _, err := d.Authenticate(t.Context(), "x", "y"); return err },
-					func() error { return d.Ping(t.Context()) },
-				} {
-					wg.Go(func() {
-						begin := time.Now()
-						if err := call(); !isUnavailable(err) {
-							t.Errorf("%s at %s: got error %v", name, o.URL, err)
-						}
-						if took := time.Since(begin); took > 3500*time.Millisecond {
-							t.Errorf("%s at %s: the call took %v", name, o.URL, took)
-						}
-					})
-				}
-			}
-		}
-		wg.Wait()
+		// A password too long for the buffers has the client wait for who does not read.
+		besiege(t, 9, 3*time.Second, 3500*time.Millisecond, strings.Repeat("secret", 1<<18))
 	})
-	eventually(t, "all goroutines have ended", func() bool { return runtime.NumGoroutine() <= before })
+	t.Run("a thousand calls to each", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("it takes long")
+		}
+		// Floods keep the machine busy, so that time says little here.
+		besiege(t, 1000, 200*time.Millisecond, 10*time.Second, "secret")
+	})
+	eventually(t, "all goroutines have ended", func() bool { return runtime.NumGoroutine() <= goroutines })
+	eventually(t, "all descriptors are closed", func() bool { return openFiles(t) <= descriptors })
+}
+
+// openFiles counts descriptors, as far as the system tells.
+func openFiles(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0
+	}
+	return len(entries)
+}
+
+// besiege makes so many calls to each kind of peer. None may take longer than most.
+func besiege(t *testing.T, calls int, timeout, most time.Duration, password string) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for name, behave := range peers(t.Context()) {
+		var open []*ldapstore.Directory
+		for _, o := range []ldapstore.Options{{URL: []string{"ldap://"}}, {URL: []string{"ldap://"}, StartTLS: true}, {URL: []string{"ldaps://"}}} {
+			o.URL[0] += misbehave(t, behave)
+			o.BaseDN, o.BindDN, o.Timeout = ldaptest.BaseDN, "cn=x", timeout
+			o.BindPassword = func() (string, error) { return password, nil }
+			d, err := ldapstore.New(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(d.Close)
+			open = append(open, d)
+		}
+		next := atomic.Int64{}
+		for range min(calls, 24) {
+			wg.Go(func() {
+				for {
+					n := int(next.Add(1)) - 1
+					if n >= calls {
+						return
+					}
+					d := open[n%3]
+					begin := time.Now()
+					var err error
+					switch n / 3 % 3 {
+					case 0:
+						_, err = d.User(t.Context(), "x")
+					case 1:
+						_, err = d.Authenticate(t.Context(), "x", "y")
+					default:
+						err = d.Ping(t.Context())
+					}
+					if !isUnavailable(err) {
+						t.Errorf("%s: got error %v", name, err)
+					}
+					if took := time.Since(begin); took > most {
+						t.Errorf("%s: the call took %v", name, took)
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
 }
 
 // peers lists what a server can do wrong once somebody has connected.

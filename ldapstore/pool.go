@@ -37,11 +37,12 @@ type pool struct {
 	out    int           // connections in use
 	waits  int           // how many wait for one of these
 	back   chan struct{} // closed when one comes back to them
+	keeps  bool          // connections that come back are kept
 	closed bool
 }
 
 func newPool(size int, trust time.Duration, now func() time.Time, dial func(context.Context) (*conn, error)) *pool {
-	return &pool{dial: dial, now: now, trust: trust, slots: make(chan struct{}, size), back: make(chan struct{})}
+	return &pool{dial: dial, now: now, trust: trust, slots: make(chan struct{}, size), back: make(chan struct{}), keeps: true}
 }
 
 // enter waits for the right to hold a connection; leave gives it back.
@@ -159,7 +160,7 @@ func (p *pool) put(c *conn) {
 	var ended []*conn
 	p.mu.Lock()
 	p.out--
-	if c.usable() && !p.closed {
+	if c.usable() && p.keeps {
 		p.idle = append(p.idle, c)
 	} else {
 		ended = append(ended, c)
@@ -189,12 +190,21 @@ func (p *pool) drop() {
 	}
 }
 
-// close closes all idle connections and, as they come back, the others.
+// retire closes all idle connections and, as they come back, the others. Those who
+// still want one get one.
+func (p *pool) retire() {
+	p.mu.Lock()
+	p.keeps = false
+	p.mu.Unlock()
+	p.drop()
+}
+
+// close is retire for good: nobody gets a connection any more.
 func (p *pool) close() {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
-	p.drop()
+	p.retire()
 }
 
 // answers asks the server for the one entry that every server has. Any result

@@ -50,9 +50,15 @@ func newServer(e endpoint, o *Options, dialer *dialer, account *serviceAccount) 
 	}
 }
 
-// close ends its connections; those in use, as they come back.
-func (s *server) close() {
+// retire ends its connections; those in use, as they come back.
+func (s *server) retire() {
 	s.gone.Store(true)
+	s.reads.retire()
+	s.binds.retire()
+}
+
+// close is retire for good.
+func (s *server) close() {
 	s.reads.close()
 	s.binds.close()
 }

@@ -179,8 +179,8 @@ func (r *roster) change(p *part, endpoints []endpoint) {
 		}
 		p.servers = append(p.servers, r.build(e))
 	}
-	for _, s := range old {
-		s.close()
+	for _, s := range old { // a call that has just chosen one may still use it
+		s.retire()
 	}
 }
 

@@ -131,7 +131,7 @@ func (c *conn) dispatch(m *message) bool {
 		c.binding = true
 	}
 	c.spawn(m, response, func(ctx context.Context) {
-		if fault.AfterEntries == 0 || op.Kind != Search {
+		if fault.Trouble != Reference && (fault.AfterEntries == 0 || op.Kind != Search) {
 			proceed, answer := c.suffer(ctx, fault)
 			if answer != nil {
 				refusal = answer

@@ -44,6 +44,8 @@ const (
 	Delay                          // wait, then go on as if nothing were
 	Partial                        // a search ends with sizeLimitExceeded
 	Refuse                         // answer with Code
+	Refer                          // answer with a referral to To (RFC 4511, section 4.1.10)
+	Reference                      // go on, but name To as a place to continue a search (section 4.5.3)
 )
 
 // Fault is a trouble and when it comes.
@@ -51,6 +53,7 @@ type Fault struct {
 	Trouble Trouble
 	Wait    time.Duration // of Delay
 	Code    int64         // of Refuse: a result code, such as 51 busy or 52 unavailable
+	To      string        // of Refer and Reference: an LDAP URL
 	// AfterEntries lets a search send so many entries before the trouble comes. A
 	// search that has no more of them than that goes wrong at its end.
 	AfterEntries int
@@ -136,6 +139,10 @@ func (c *conn) suffer(ctx context.Context, f Fault) (proceed bool, answer *resul
 		return false, &result{code: codeSizeLimitExceeded}
 	case Refuse:
 		return false, &result{code: f.Code, text: "refused on request"}
+	case Refer:
+		return false, &result{code: codeReferral, referral: f.To}
+	case Reference: // searching has sent it
+		return true, nil
 	}
 	return false, nil
 }

@@ -36,6 +36,7 @@ const (
 	opCompareRequest
 	opCompareResponse
 	opAbandonRequest
+	opSearchReference  ber.Tag = 19
 	opExtendedRequest  ber.Tag = 23
 	opExtendedResponse ber.Tag = 24
 )
@@ -48,6 +49,7 @@ const (
 	codeCompareFalse                 = 5
 	codeCompareTrue                  = 6
 	codeAuthMethodNotSupported       = 7
+	codeReferral                     = 10
 	codeUnavailableCriticalExtension = 12
 	codeNoSuchAttribute              = 16
 	codeUndefinedAttributeType       = 17
@@ -99,6 +101,7 @@ func (m *message) control(oid string) *control {
 type result struct {
 	code          int64
 	matched, text string
+	referral      string // where to ask instead
 }
 
 // readFrame reads one LDAPMessage without trusting its length, and calls begun
@@ -274,6 +277,11 @@ func encodeResult(op ber.Tag, r result, more ...*ber.Packet) *ber.Packet {
 	p.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagEnumerated, r.code, ""))
 	p.AppendChild(octetString(r.matched))
 	p.AppendChild(octetString(r.text))
+	if r.referral != "" {
+		list := ber.Encode(ber.ClassContext, ber.TypeConstructed, 3, nil, "")
+		list.AppendChild(octetString(r.referral))
+		p.AppendChild(list)
+	}
 	for _, c := range more {
 		p.AppendChild(c)
 	}

@@ -139,7 +139,7 @@ func (s *searching) run() {
 		end, more = s.sendAll(found)
 	}
 	if s.fault.Trouble != 0 && end != nil { // it had no entry left to come at
-		proceed, answer := s.conn.suffer(s.ctx, s.fault)
+		proceed, answer := s.suffer(s.fault)
 		if answer != nil {
 			end = answer
 		} else if !proceed {
@@ -256,7 +256,7 @@ func (s *searching) sendAll(found []*entry) (end *result, more bool) {
 			if fault.Trouble == StopReading {
 				s.conn.stopped.Store(true)
 			}
-			if proceed, answer := s.conn.suffer(s.ctx, fault); !proceed {
+			if proceed, answer := s.suffer(fault); !proceed {
 				return answer, false
 			}
 		}
@@ -267,6 +267,16 @@ func (s *searching) sendAll(found []*entry) (end *result, more bool) {
 		}
 	}
 	return &result{}, false
+}
+
+// suffer plays a fault, as conn.suffer does, and what only a search can have.
+func (s *searching) suffer(f Fault) (proceed bool, answer *result) {
+	if f.Trouble == Reference {
+		p := ber.Encode(ber.ClassApplication, ber.TypeConstructed, opSearchReference, nil, "")
+		p.AppendChild(octetString(f.To))
+		s.conn.write(encodeMessage(s.message.id, p), false)
+	}
+	return s.conn.suffer(s.ctx, f)
 }
 
 // encode makes a SearchResultEntry.
