@@ -138,7 +138,7 @@ claims:
 	if file, line := c.Where("directory.kind"); file != c.File || line != 25 {
 		t.Errorf("directory.kind is at %s:%d", file, line)
 	}
-	if file, line := c.Where("claims.address.locality"); file != c.File || line != 37 {
+	if file, line := c.Where("claims.address.locality"); file != c.File || line != 38 {
 		t.Errorf("claims.address.locality is at %s:%d", file, line)
 	}
 }
