@@ -28,6 +28,7 @@ func fieldsOf(c *oidc.Client) []clientField {
 		{"post_logout_redirect_uris", c.PostLogoutRedirectURIs},
 		{"grant_types", c.GrantTypes},
 		{"response_types", c.ResponseTypes},
+		{"response_modes", c.ResponseModes},
 		{"token_endpoint_auth_method", c.TokenEndpointAuthMethod},
 		{"audience", c.Audience},
 		{"client_uri", c.ClientURI},

@@ -192,3 +192,29 @@ func TestNoAddressOfOursSendsABrowserElsewhere(t *testing.T) {
 		}
 	}
 }
+
+// Whoever makes the link chooses how the answer travels. A code must not be led
+// where the application does not look for it: unused, it could be picked up there.
+func TestNoLinkLeavesACodeWhereNobodyTakesIt(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, nil)
+	app := s.application("openid")
+	alice := s.signedIn("alice")
+	alice.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	for _, changes := range [][]string{
+		{"response_mode", "fragment"}, {"response_mode", "fragment", "response_type", "code code"}, {"response_mode", "query", "response_type", "code token"}, {"response_type", "code id_token"}, {"response_type", "id_token"},
+		{"response_type", "token"}, {"response_mode", "web_message"}, {"response_mode", "jwt"}, {"response_mode", "query.jwt"}, {"response_mode", "FRAGMENT"}, {"response_type", "none"}, {"response_type", "CODE"},
+	} {
+		address := app.address()
+		for i := 0; i < len(changes); i += 2 {
+			address = with(t, address, changes[i], changes[i+1])
+		}
+		if g := alice.get(address); gained(g) != "" || g.answer().Get("error") == "" {
+			t.Errorf("%v: %d %v", changes, g.Status, g.Location)
+		}
+	}
+	posted := alice.get(with(t, app.address(), "response_mode", "form_post"))
+	if found := foreign(posted.Body); posted.answer().Get("code") == "" || len(found) != 1 || posted.Header.Get("X-Frame-Options") != "DENY" || posted.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%v %v %s", found, posted.Header, posted.Body)
+	}
+}

@@ -190,6 +190,13 @@ func (d *draft) fillIn(f *field) {
 		d.client.GrantTypes = []string{grantCode}
 	case "response_types":
 		d.client.ResponseTypes = []string{"code"}
+	case "response_modes":
+		// Whoever makes the link chooses the mode. A code in a fragment reaches no
+		// application that waits for it in the query: it stays behind in the address,
+		// for every script on the page to read, and can still be used.
+		if slices.Equal(d.client.ResponseTypes, []string{"code"}) {
+			d.client.ResponseModes = []string{"query", "form_post"}
+		}
 	case "require_pkce":
 		d.client.RequirePKCE = true
 	default:

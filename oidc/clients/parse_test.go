@@ -56,6 +56,7 @@ func TestAFileWithEveryKeyBecomesAClient(t *testing.T) {
 		PostLogoutRedirectURIs:  []string{"https://a.example.org/"},
 		GrantTypes:              []string{"authorization_code", "refresh_token", "client_credentials"},
 		ResponseTypes:           []string{"code"},
+		ResponseModes:           []string{"query", "fragment"},
 		TokenEndpointAuthMethod: "client_secret_post",
 		Audience:                []string{"https://api.example.org", "urn:example:api", "other-client"},
 		ClientURI:               "https://a.example.org", LogoURI: "https://a.example.org/logo.svg",
@@ -88,6 +89,7 @@ redirect_uris:
 post_logout_redirect_uris: https://a.example.org/
 grant_types: [authorization_code, refresh_token, client_credentials]
 response_types: [code]
+response_modes: [query, fragment]
 token_endpoint_auth_method: client_secret_post
 audience: [https://api.example.org, "urn:example:api", other-client]
 client_uri: https://a.example.org
@@ -122,8 +124,8 @@ func TestWhatIsLeftOutGetsTheStrictDefault(t *testing.T) {
 	}
 	want := &oidc.Client{
 		ID: "a", Name: "a", SecretHash: hash, RedirectURIs: []string{"https://a.example.org/cb"},
-		GrantTypes: []string{"authorization_code"}, ResponseTypes: []string{"code"}, TokenEndpointAuthMethod: "client_secret_basic",
-		Consent: oidc.ConsentRemembered, RequirePKCE: true, OnMissingScope: oidc.MissingRefuse,
+		GrantTypes: []string{"authorization_code"}, ResponseTypes: []string{"code"}, ResponseModes: []string{"query", "form_post"},
+		TokenEndpointAuthMethod: "client_secret_basic", Consent: oidc.ConsentRemembered, RequirePKCE: true, OnMissingScope: oidc.MissingRefuse,
 		GroupsClaim: oidc.GroupsClaim{Format: "name"}, SubjectType: "public", IDTokenSignedResponseAlg: "ES256",
 	}
 	if !reflect.DeepEqual(c, want) {

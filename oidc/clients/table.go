@@ -107,8 +107,8 @@ var fields = []field{
 		set:    func(d *draft, v value) { d.client.ResponseTypes = texts(v.items) },
 	},
 	{
-		key: "response_modes", kind: kindList, def: "all", values: []string{"query", "fragment", "form_post"},
-		doc: "How the client may ask to be answered.",
+		key: "response_modes", kind: kindList, def: "[query, form_post] where the only response type is code, else all", values: []string{"query", "fragment", "form_post"},
+		doc: "How the client may ask to be answered. Name fragment beside code alone only for an application that reads its code there: in any other, a link that somebody made leaves the code behind in the address.",
 		set: func(d *draft, v value) { d.client.ResponseModes = texts(v.items) },
 	},
 	{
