@@ -237,6 +237,12 @@ func (l *loader) checkNames(c *Config) {
 	if _, written := l.found["directory.id_attribute"]; written && !attributeName(d.IDAttribute) {
 		l.problem("directory.id_attribute", fmt.Sprintf("%q is not the name of an attribute", clip(d.IDAttribute)), "leave it out unless the kind's own doesn't fit")
 	}
+	if address := d.PasswordChangeURL; address != "" {
+		u, err := url.Parse(address)
+		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || strings.ContainsAny(address, " \t\r\n\\\"<>") {
+			l.problem("directory.password_change_url", fmt.Sprintf("%q is not an https address", clip(address)), "write one such as https://password.example.org/")
+		}
+	}
 	if _, written := l.found["directory.login_attributes"]; written && len(d.LoginAttributes) == 0 {
 		l.problem("directory.login_attributes", "it is empty", "name attributes such as [uid, mail], or leave it out")
 	}

@@ -84,25 +84,27 @@ type Throttle struct {
 // Directory says where people are read from and how. What is empty follows from
 // the kind of the directory.
 type Directory struct {
-	URL              []string      `mapstructure:"url"`
-	StartTLS         bool          `mapstructure:"start_tls"`
-	CAFile           string        `mapstructure:"ca_file"`
-	ClientCertFile   string        `mapstructure:"client_cert_file"`
-	ClientKeyFile    string        `mapstructure:"client_key_file"`
-	BindDN           string        `mapstructure:"bind_dn"`
-	BindPassword     Secret        `mapstructure:"bind_password"`
-	BindPasswordFile string        `mapstructure:"bind_password_file"`
-	BaseDN           string        `mapstructure:"base_dn"`
-	UserBaseDN       string        `mapstructure:"user_base_dn"`
-	GroupBaseDN      string        `mapstructure:"group_base_dn"`
-	Kind             string        `mapstructure:"kind"`
-	LoginAttributes  []string      `mapstructure:"login_attributes"`
-	UserFilter       string        `mapstructure:"user_filter"`
-	IDAttribute      string        `mapstructure:"id_attribute"`
-	GroupFilter      string        `mapstructure:"group_filter"`
-	NestedGroups     bool          `mapstructure:"nested_groups"`
-	Timeout          time.Duration `mapstructure:"timeout"`
-	PoolSize         int           `mapstructure:"pool_size"`
+	URL               []string      `mapstructure:"url"`
+	StartTLS          bool          `mapstructure:"start_tls"`
+	CAFile            string        `mapstructure:"ca_file"`
+	ClientCertFile    string        `mapstructure:"client_cert_file"`
+	ClientKeyFile     string        `mapstructure:"client_key_file"`
+	BindDN            string        `mapstructure:"bind_dn"`
+	BindPassword      Secret        `mapstructure:"bind_password"`
+	BindPasswordFile  string        `mapstructure:"bind_password_file"`
+	BaseDN            string        `mapstructure:"base_dn"`
+	UserBaseDN        string        `mapstructure:"user_base_dn"`
+	GroupBaseDN       string        `mapstructure:"group_base_dn"`
+	Kind              string        `mapstructure:"kind"`
+	LoginAttributes   []string      `mapstructure:"login_attributes"`
+	UserFilter        string        `mapstructure:"user_filter"`
+	IDAttribute       string        `mapstructure:"id_attribute"`
+	GroupFilter       string        `mapstructure:"group_filter"`
+	NestedGroups      bool          `mapstructure:"nested_groups"`
+	PasswordChange    string        `mapstructure:"password_change"` // page or off
+	PasswordChangeURL string        `mapstructure:"password_change_url"`
+	Timeout           time.Duration `mapstructure:"timeout"`
+	PoolSize          int           `mapstructure:"pool_size"`
 }
 
 // CustomClaim is a claim that no specification knows.

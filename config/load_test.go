@@ -103,6 +103,8 @@ directory:
   id_attribute: nsUniqueId
   group_filter: (objectClass=groupOfNames)
   nested_groups: false
+  password_change: off
+  password_change_url: https://password.example.org/
   timeout: 1500ms
   pool_size: 4
 claims:
@@ -129,7 +131,7 @@ claims:
 			URL: []string{"ldap://ldap.example.org:1389"}, StartTLS: true, CAFile: cert, BindDN: `CN=Gate\, House,DC=x`, BindPasswordFile: h.path("bind.pw"),
 			BaseDN: "dc=x", UserBaseDN: "ou=people,dc=x", GroupBaseDN: "ou=groups,dc=x", Kind: "389ds", LoginAttributes: []string{"uid", "mail"},
 			UserFilter: "(&(objectClass=person)(!(employeeType=robot)))", IDAttribute: "nsUniqueId", GroupFilter: "(objectClass=groupOfNames)",
-			NestedGroups: false, Timeout: 1500 * time.Millisecond, PoolSize: 4,
+			NestedGroups: false, PasswordChange: "off", PasswordChangeURL: "https://password.example.org/", Timeout: 1500 * time.Millisecond, PoolSize: 4,
 		},
 		CustomClaims: map[string]config.CustomClaim{"quota": {Attributes: []string{"quotaBytes"}, Type: "number", Scope: "storage"}},
 		Claims:       map[string][]string{"nickname": {"displayName"}, "email_verified": {"true"}, "picture": {}, "address.locality": {"l", "2.5.4.7"}, "preferred_username": {"@username"}},
@@ -138,7 +140,7 @@ claims:
 	if file, line := c.Where("directory.kind"); file != c.File || line != 25 {
 		t.Errorf("directory.kind is at %s:%d", file, line)
 	}
-	if file, line := c.Where("claims.address.locality"); file != c.File || line != 38 {
+	if file, line := c.Where("claims.address.locality"); file != c.File || line != 40 {
 		t.Errorf("claims.address.locality is at %s:%d", file, line)
 	}
 }

@@ -74,6 +74,7 @@ const (
 	PasswordProblemEmpty       PasswordProblem = "empty"                // a field was left empty
 	PasswordProblemTooLong     PasswordProblem = "too_long"             // longer than we take
 	PasswordProblemOldWrong    PasswordProblem = "old_wrong"            // the current one isn't right
+	PasswordProblemOldNeeded   PasswordProblem = "old_needed"           // the current one has to be entered again
 	PasswordProblemThrottled   PasswordProblem = "throttled"            // too many tries; see Password.RetryIn
 	PasswordProblemTooShort    PasswordProblem = "too_short"            // policy
 	PasswordProblemInHistory   PasswordProblem = "in_history"           // policy: used before
@@ -89,7 +90,7 @@ const (
 func PasswordProblems() []PasswordProblem {
 	return []PasswordProblem{
 		PasswordProblemMismatch, PasswordProblemSame, PasswordProblemEmpty, PasswordProblemTooLong, PasswordProblemOldWrong,
-		PasswordProblemThrottled, PasswordProblemTooShort, PasswordProblemInHistory, PasswordProblemTooYoung, PasswordProblemQuality,
+		PasswordProblemOldNeeded, PasswordProblemThrottled, PasswordProblemTooShort, PasswordProblemInHistory, PasswordProblemTooYoung, PasswordProblemQuality,
 		PasswordProblemForbidden, PasswordProblemPolicy, PasswordProblemImpossible, PasswordProblemUnavailable,
 	}
 }

@@ -156,7 +156,7 @@ func (s *Set) Password(w io.Writer, lang string, p Password) error {
 		v.Detail, v.ChangeURL = clean(p.Detail, longestText), link(p.ChangeURL)
 	}
 	switch p.Problem {
-	case PasswordProblemNone, PasswordProblemOldWrong, PasswordProblemThrottled, PasswordProblemTooYoung,
+	case PasswordProblemNone, PasswordProblemOldWrong, PasswordProblemOldNeeded, PasswordProblemThrottled, PasswordProblemTooYoung,
 		PasswordProblemForbidden, PasswordProblemImpossible, PasswordProblemUnavailable:
 	default:
 		v.NewInvalid = true

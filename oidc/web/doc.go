@@ -8,6 +8,7 @@
 // Always true: every step of a sign-in returns to dispatch and none calls
 // another; a page's form holds its whole request, sealed for one browser and one
 // purpose, so nothing is written before a person has signed in; a password goes
-// to the Directory once, and nowhere else; nothing that was sent to us is echoed
-// by an error page; what is kept in memory for strangers has a fixed limit.
+// to the Directory and nowhere else, once for each time it is typed, but for one
+// that has to be replaced, which stays in memory for the few minutes that takes;
+// nothing that was sent to us is echoed by an error page; what is kept in memory for strangers has a fixed limit.
 package web

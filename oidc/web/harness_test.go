@@ -48,11 +48,14 @@ func (c *clock) Advance(d time.Duration) {
 // fakeDirectory knows people by name; the password of each is "right-" and the name.
 // "second-ada" is another name of ada.
 type fakeDirectory struct {
-	mu    sync.Mutex
-	fail  error            // answers every question with it
-	state map[string]error // by name, what the directory says instead
-	binds atomic.Int64
-	gate  chan struct{} // if set, each bind waits for it
+	mu      sync.Mutex
+	fail    error             // answers every question with it
+	state   map[string]error  // by name, what the directory says instead
+	chosen  map[string]string // by name, the password that was chosen
+	expired bool              // passwords let in by grace only
+	keep    error             // what ChangePassword answers
+	binds   atomic.Int64
+	gate    chan struct{} // if set, each bind waits for it
 }
 
 var fakePeople = []string{"ada", "ben", "cleo"}
@@ -65,6 +68,36 @@ func (d *fakeDirectory) answer(name string, err error) {
 		return
 	}
 	d.state[name] = err
+}
+
+// ChangePassword ends what state says of the person.
+func (d *fakeDirectory) ChangePassword(ctx context.Context, subject, oldPassword, newPassword string) error {
+	if err := oidc.GuardBind(ctx, subject); err != nil {
+		return &oidc.SignInError{Reason: oidc.ReasonThrottled, Subject: subject, Err: err}
+	}
+	d.binds.Add(1)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	name := strings.TrimPrefix(subject, "id-")
+	switch {
+	case d.keep != nil:
+		return d.keep
+	case d.password(name) != oldPassword:
+		return &oidc.SignInError{Reason: oidc.ReasonWrongPassword, Subject: subject}
+	}
+	if d.chosen == nil {
+		d.chosen = map[string]string{}
+	}
+	d.chosen[name], d.expired = newPassword, false
+	delete(d.state, name)
+	return nil
+}
+
+func (d *fakeDirectory) password(name string) string {
+	if chosen, ok := d.chosen[name]; ok {
+		return chosen
+	}
+	return "right-" + name
 }
 
 func (d *fakeDirectory) Authenticate(ctx context.Context, name, password string) (*oidc.User, error) {
@@ -90,10 +123,10 @@ func (d *fakeDirectory) Authenticate(ctx context.Context, name, password string)
 		return nil, d.state[name]
 	case !slices.Contains(fakePeople, name):
 		return nil, &oidc.SignInError{Reason: oidc.ReasonUnknownUser}
-	case password != "right-"+name:
+	case password != d.password(name):
 		return nil, &oidc.SignInError{Reason: oidc.ReasonWrongPassword, Subject: "id-" + name}
 	}
-	return &oidc.User{ID: "id-" + name, Username: name, Attributes: map[string][]string{"displayname": {"Person " + name}}}, nil
+	return &oidc.User{ID: "id-" + name, Username: name, PasswordExpired: d.expired, Attributes: map[string][]string{"displayname": {"Person " + name}}}, nil
 }
 
 // fakeProvider has two clients: "app" asks for no consent, "asker" always does.

@@ -24,6 +24,7 @@ const (
 	purposeContinue purpose = "continue" // in an address that goes on with a request
 	purposePosted   purpose = "posted"   // in the address a cross-site POST is sent on to
 	purposeSignOut  purpose = "signout"  // in the form of the sign-out page
+	purposePassword purpose = "password" // in the form of the page for a new password
 )
 
 const (
@@ -36,7 +37,7 @@ const (
 	// maxPendingAge is how long a page may stay open.
 	maxPendingAge = time.Hour
 
-	pendingVersion = 1
+	pendingVersion = 2
 )
 
 // errSealed says that a text was not sealed by us, not for this browser, not for
@@ -102,6 +103,7 @@ type pending struct {
 	sealedAt    time.Time
 	sessionID   string   // consent only: who was asked
 	scopes      []string // consent only: for what
+	password    passwordStep
 }
 
 // encode writes each field behind its length.
@@ -119,7 +121,16 @@ func (p pending) encode() []byte {
 	for _, s := range p.scopes {
 		text(s)
 	}
-	return b
+	for _, s := range p.password.texts() {
+		text(*s)
+	}
+	flags := uint64(0)
+	for i, set := range p.password.flags() {
+		if *set {
+			flags |= 1 << i
+		}
+	}
+	return binary.AppendUvarint(b, flags)
 }
 
 func decodePending(b []byte) (pending, error) {
@@ -133,6 +144,13 @@ func decodePending(b []byte) (pending, error) {
 	n := d.uvarint()
 	for i := uint64(0); i < n && !d.bad; i++ {
 		p.scopes = append(p.scopes, d.text())
+	}
+	for _, s := range p.password.texts() {
+		*s = d.text()
+	}
+	flags := d.uvarint()
+	for i, set := range p.password.flags() {
+		*set = flags&(1<<i) != 0
 	}
 	form, err := url.ParseQuery(encoded)
 	if d.bad || len(d.rest) != 0 || err != nil {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"gatehouse/oidc"
 )
 
 // Server answers every address. It is safe for concurrent use.
@@ -23,6 +25,8 @@ type Server struct {
 	crossOrigin *http.CrossOriginProtection
 	watch       *forwardWatch
 	readiness   readiness
+	changer     oidc.PasswordChanger // nil where the directory changes no passwords
+	proofs      *proofs
 	echo        *echo.Echo
 }
 
@@ -44,6 +48,8 @@ func New(o Options) (*Server, error) {
 		crossOrigin: http.NewCrossOriginProtection(),
 		watch:       &forwardWatch{issuer: issuer, proxies: o.TrustedProxies, log: o.Log, now: o.Now, last: make(map[string]time.Time)},
 	}
+	s.changer, _ = o.Directory.(oidc.PasswordChanger)
+	s.proofs = &proofs{now: o.Now, kept: make(map[string]proof)}
 	// Behind a proxy that doesn't pass the Host header on, our own Origin looks
 	// like another's when an older browser sends no Sec-Fetch-Site.
 	if err := s.crossOrigin.AddTrustedOrigin(issuer.Scheme + "://" + issuer.Host); err != nil {
@@ -81,7 +87,9 @@ func (s *Server) routes() *echo.Echo {
 	e.POST("/signin", s.signIn)
 	e.GET("/consent", s.resume)
 	e.POST("/consent", s.consent)
-	for _, path := range []string{"/oauth2/authorize", "/signin", "/consent"} {
+	e.GET("/password", s.resume)
+	e.POST("/password", s.password)
+	for _, path := range []string{"/oauth2/authorize", "/signin", "/consent", "/password"} {
 		e.HEAD(path, nothing) // GET can issue a code here, and HEAD must not
 	}
 	readable(e, "/signout", s.signOutPage)

@@ -37,18 +37,42 @@ func (s *Server) signIn(c echo.Context) error {
 	}
 	remember := s.SessionRemember > 0 && form["remember"] == "1"
 	page := templates.SignIn{Username: form["username"], Remember: remember}
-	user, refused := s.authenticate(ctx, c, form["username"], form["password"])
-	if refused != nil {
-		return s.refuseSignIn(c, a, v, page, refused)
+	user, failed := s.authenticate(ctx, c, form["username"], form["password"])
+	var refused *oidc.SignInError
+	switch {
+	case failed == nil:
+	case errors.As(failed, &refused) && refused.MayChange && s.changer != nil:
+		s.auditRefusal(c, a, failed)
+		return s.askNewPassword(c, a, http.StatusOK, passwordStep{
+			subject: refused.Subject, username: form["username"], proof: s.proofs.keep(refused.Subject, form["password"]),
+			changeURL: refused.ChangeURL, expired: refused.Reason == oidc.ReasonPasswordExpired, remember: remember,
+		}, templates.Password{})
+	default:
+		return s.refuseSignIn(c, a, v, page, failed)
 	}
-	if v.browser, err = s.find(c.Request()); err != nil {
+	if v, err = s.signedIn(c, a, v, user, remember); err != nil {
 		return s.retryable(c, a, v, err)
+	}
+	if user.PasswordExpired && s.changer != nil {
+		return s.offerNewPassword(c, a, v, passwordStep{
+			subject: user.ID, username: form["username"], proof: s.proofs.keep(user.ID, form["password"]),
+			expired: true, later: true, remember: remember,
+		})
+	}
+	return s.dispatch(c, a, v)
+}
+
+// signedIn makes the session of somebody who has just shown their password.
+func (s *Server) signedIn(c echo.Context, a *provider.Authorization, v visit, user *oidc.User, remember bool) (visit, error) {
+	var err error
+	if v.browser, err = s.find(c.Request()); err != nil {
+		return v, err
 	}
 	v.user = user
 	v.secret, v.change = s.newSession(user.ID, remember, v.browser)
-	oidc.Audit(ctx, s.log, oidc.EventSignIn, slog.String("client_id", a.Client.ID), slog.String("subject", user.ID),
+	oidc.Audit(c.Request().Context(), s.log, oidc.EventSignIn, slog.String("client_id", a.Client.ID), slog.String("subject", user.ID),
 		slog.String("session_id", v.change.Session.ID), slog.String("remote", clientAddr(c)))
-	return s.dispatch(c, a, v)
+	return v, nil
 }
 
 // throttled is a sign-in that was refused by the throttle.
@@ -114,8 +138,8 @@ func usable(u *oidc.User) error {
 }
 
 // outcomeOf says what a try means to the throttle. Refusals that come with the
-// right password count as failures too but for must_change, which proves it:
-// what the directory counts is not known, and the lower number is safe.
+// right password count as failures too but for those that prove it: what the
+// directory counts is not known, and the lower number is safe.
 func outcomeOf(err error) outcome {
 	var refused *oidc.SignInError
 	switch {
@@ -123,7 +147,7 @@ func outcomeOf(err error) outcome {
 		return outcomeRight
 	case !errors.As(err, &refused):
 		return outcomeUnknown
-	case refused.Reason == oidc.ReasonMustChange:
+	case refused.Reason == oidc.ReasonMustChange, refused.MayChange:
 		return outcomeRight
 	case refused.Reason == oidc.ReasonEmptyPassword:
 		return outcomeUnknown // the directory was not asked
@@ -158,22 +182,16 @@ func problemOf(reason oidc.SignInReason) templates.Problem {
 	return templates.ProblemUnknown
 }
 
-// refuseSignIn shows the sign-in page once more and writes the audit line. The
-// typed name is in neither log: people type passwords into its field.
+// refuseSignIn writes the audit line and shows the sign-in page once more.
 func (s *Server) refuseSignIn(c echo.Context, a *provider.Authorization, v visit, page templates.SignIn, err error) error {
-	reason, status := oidc.SignInReason("unavailable"), http.StatusServiceUnavailable
+	status := http.StatusServiceUnavailable
 	var refused *oidc.SignInError
 	var waiting *throttled
-	attrs := []slog.Attr{slog.String("client_id", a.Client.ID), slog.String("remote", clientAddr(c))}
 	switch {
 	case errors.As(err, &refused): // first: it may have been the throttle that the directory asked
-		reason, status, page.Problem = refused.Reason, http.StatusUnprocessableEntity, problemOf(refused.Reason)
-		if refused.Subject != "" {
-			attrs = append(attrs, slog.String("subject", refused.Subject))
-		}
+		status, page.Problem, page.ChangeURL = http.StatusUnprocessableEntity, problemOf(refused.Reason), refused.ChangeURL
 	case errors.As(err, &waiting):
-		reason, status = oidc.ReasonThrottled, http.StatusTooManyRequests
-		page.Problem, page.RetryIn = templates.ProblemThrottled, waiting.wait
+		status, page.Problem, page.RetryIn = http.StatusTooManyRequests, templates.ProblemThrottled, waiting.wait
 		c.Response().Header().Set("Retry-After", seconds(waiting.wait))
 	case errors.Is(err, oidc.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		page.Problem = templates.ProblemUnavailable
@@ -181,14 +199,42 @@ func (s *Server) refuseSignIn(c echo.Context, a *provider.Authorization, v visit
 	default:
 		return s.retryable(c, a, v, err)
 	}
-	attrs = append(attrs, slog.String("reason", string(reason)))
-	if errors.As(err, &waiting) {
-		attrs = append(attrs, slog.String("throttled_by", waiting.by))
-	} else if refused != nil && refused.Err != nil {
-		attrs = append(attrs, slog.String("cause", refused.Err.Error()))
-	} else if reason == "unavailable" {
-		attrs = append(attrs, slog.String("cause", err.Error()))
-	}
-	oidc.Audit(c.Request().Context(), s.log, oidc.EventSignInRefused, attrs...)
+	s.auditRefusal(c, a, err)
 	return s.signInPage(c, a, status, page)
+}
+
+// auditRefusal writes the audit line of a sign-in that failed. The typed name is
+// in neither log: people type passwords into its field.
+func (s *Server) auditRefusal(c echo.Context, a *provider.Authorization, err error) {
+	oidc.Audit(c.Request().Context(), s.log, oidc.EventSignInRefused, append([]slog.Attr{
+		slog.String("client_id", a.Client.ID), slog.String("remote", clientAddr(c)),
+	}, refusalAttrs(err)...)...)
+}
+
+// refusalAttrs says for the audit log who was refused, why, and what caused it.
+func refusalAttrs(err error) []slog.Attr {
+	var attrs []slog.Attr
+	var refused *oidc.SignInError
+	var waiting *throttled
+	throttledBy := errors.As(err, &waiting)
+	cause := err
+	switch {
+	case errors.As(err, &refused):
+		if refused.Subject != "" {
+			attrs = append(attrs, slog.String("subject", refused.Subject))
+		}
+		attrs = append(attrs, slog.String("reason", string(refused.Reason)))
+		cause = refused.Err
+	case throttledBy:
+		attrs = append(attrs, slog.String("reason", string(oidc.ReasonThrottled)))
+	default:
+		attrs = append(attrs, slog.String("reason", "unavailable"))
+	}
+	switch {
+	case throttledBy:
+		attrs = append(attrs, slog.String("throttled_by", waiting.by))
+	case cause != nil:
+		attrs = append(attrs, slog.String("cause", cause.Error()))
+	}
+	return attrs
 }
