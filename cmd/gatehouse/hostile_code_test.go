@@ -202,8 +202,18 @@ func TestNoLinkLeavesACodeWhereNobodyTakesIt(t *testing.T) {
 	alice := s.signedIn("alice")
 	alice.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	for _, changes := range [][]string{
-		{"response_mode", "fragment"}, {"response_mode", "fragment", "response_type", "code code"}, {"response_mode", "query", "response_type", "code token"}, {"response_type", "code id_token"}, {"response_type", "id_token"},
-		{"response_type", "token"}, {"response_mode", "web_message"}, {"response_mode", "jwt"}, {"response_mode", "query.jwt"}, {"response_mode", "FRAGMENT"}, {"response_type", "none"}, {"response_type", "CODE"},
+		{"response_mode", "fragment"},
+		{"response_mode", "fragment", "response_type", "code code"},
+		{"response_mode", "query", "response_type", "code token"},
+		{"response_type", "code id_token"},
+		{"response_type", "id_token"},
+		{"response_type", "token"},
+		{"response_mode", "web_message"},
+		{"response_mode", "jwt"},
+		{"response_mode", "query.jwt"},
+		{"response_mode", "FRAGMENT"},
+		{"response_type", "none"},
+		{"response_type", "CODE"},
 	} {
 		address := app.address()
 		for i := 0; i < len(changes); i += 2 {

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -289,9 +291,21 @@ func TestTwoThousandRequestsOfRubbishLeaveNothingBehind(t *testing.T) {
 		return m.HeapAlloc, goroutines
 	}
 	run(0, 400) // pools and caches fill
+	stored := func() (bytes int64) {
+		for _, name := range []string{"gatehouse.db", "gatehouse.db-wal"} {
+			if info, err := os.Stat(filepath.Join(s.Dir, name)); err == nil {
+				bytes += info.Size()
+			}
+		}
+		return bytes
+	}
+	written := stored()
 	before, few := settled()
 	run(10_000, 2000)
 	after, many := settled()
+	if stored() != written {
+		t.Errorf("strangers filled the database from %d to %d bytes", written, stored())
+	}
 	if after > before+4<<20 {
 		t.Errorf("the heap grew from %d to %d kB", before>>10, after>>10)
 	}
