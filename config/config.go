@@ -101,6 +101,7 @@ type Directory struct {
 	IDAttribute       string        `mapstructure:"id_attribute"`
 	GroupFilter       string        `mapstructure:"group_filter"`
 	NestedGroups      bool          `mapstructure:"nested_groups"`
+	PhotoAttributes   []string      `mapstructure:"photo_attributes"`
 	PasswordChange    string        `mapstructure:"password_change"` // page or off
 	PasswordChangeURL string        `mapstructure:"password_change_url"`
 	Timeout           time.Duration `mapstructure:"timeout"`

@@ -70,7 +70,7 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 	protocol, err := provider.New(provider.Options{
 		Issuer: cfg.Issuer, Clients: h.clients, Secrets: clients.NewVerifier(), Directory: h.directory, Store: h.store, Keys: h.keys,
 		Claims: table, RefreshGrace: cfg.RefreshGrace, PairwiseSalt: pairwiseSalt(h.keys), Log: log, Now: now,
-		Lifespans: lifespans(cfg),
+		Lifespans: lifespans(cfg), Derive: h.keys.Derive, Photos: h.photos(),
 	})
 	if err != nil {
 		return nil, err
@@ -84,6 +84,7 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 		Endpoints: web.Endpoints{
 			Token: protocol.Token(), UserInfo: protocol.UserInfo(), Introspection: protocol.Introspection(),
 			Revocation: protocol.Revocation(), JWKS: protocol.JWKS(), Discovery: protocol.Discovery(),
+			Picture: protocol.Picture(),
 		},
 		Derive: h.keys.Derive, Ready: h.ready, Log: log, Now: now, TrustedProxies: cfg.TrustedProxies,
 		SessionIdle: cfg.Session.Idle, SessionAbsolute: cfg.Session.Absolute, SessionRemember: remember,
@@ -93,6 +94,26 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 		},
 	})
 	return h, err
+}
+
+// photos returns where photos are read from, or nil if the configuration names no
+// attribute for them.
+func (h *house) photos() provider.Photos {
+	if len(h.config.Directory.PhotoAttributes) == 0 {
+		return nil
+	}
+	return photoReader{h.directory, h.config.Directory.PhotoAttributes}
+}
+
+// photoReader reads photos from the attributes of the configuration.
+type photoReader struct {
+	directory  *ldapstore.Directory
+	attributes []string
+}
+
+// Photo implements provider.Photos.
+func (p photoReader) Photo(ctx context.Context, id string) ([]byte, error) {
+	return p.directory.Photo(ctx, id, p.attributes...)
 }
 
 // loadPages returns static files and pages, with the operator's own laid over.

@@ -76,8 +76,12 @@ type Options struct {
 	Lifespans    oidc.Lifespans // all set
 	RefreshGrace time.Duration  // how long a used refresh token may be used again, 0 for never
 	PairwiseSalt []byte         // secret, the same on all nodes and for ever
-	Log          *slog.Logger
-	Now          func() time.Time
+	// Derive returns n secret bytes for a purpose, the same on all nodes. It may be
+	// nil if Photos is.
+	Derive func(purpose string, n int) []byte
+	Photos Photos // nil: there are none
+	Log    *slog.Logger
+	Now    func() time.Time
 }
 
 // Provider answers the protocol. It is safe for concurrent use.
@@ -86,6 +90,7 @@ type Provider struct {
 	fosite    *fosite.Fosite
 	discovery []byte
 	claims    map[string]bool // every claim there is
+	pictures  *pictures
 }
 
 // New returns a Provider, or an error if something it depends on is missing.
@@ -102,8 +107,15 @@ func New(o Options) (*Provider, error) {
 	for _, name := range o.Claims.ClaimsSupported() {
 		p.claims[name] = true
 	}
+	if o.Photos != nil {
+		var err error
+		if p.pictures, err = newPictures(o.Derive); err != nil {
+			return nil, err
+		}
+		p.claims["picture"] = true
+	}
 	p.fosite = newFosite(p)
-	doc, err := discoveryDocument(o.Issuer, o.Keys.Algorithms(), o.Claims)
+	doc, err := p.discoveryDocument()
 	if err != nil {
 		return nil, err
 	}

@@ -3,9 +3,9 @@ package provider
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
-
-	"gatehouse/oidc/claims"
+	"slices"
 )
 
 // Paths of the endpoints beneath the issuer.
@@ -20,7 +20,8 @@ const (
 
 // discoveryDocument renders the metadata of OpenID Connect Discovery 1.0, section
 // 3, which is that of RFC 8414 too. It lists what works and nothing else.
-func discoveryDocument(issuer string, algorithms []string, table claims.Table) ([]byte, error) {
+func (p *Provider) discoveryDocument() ([]byte, error) {
+	issuer := p.Issuer
 	clientAuth := []string{"client_secret_basic", "client_secret_post"}
 	body, err := json.Marshal(map[string]any{
 		"issuer":                 issuer,
@@ -31,8 +32,8 @@ func discoveryDocument(issuer string, algorithms []string, table claims.Table) (
 		"revocation_endpoint":    issuer + PathRevoke,
 		"jwks_uri":               issuer + PathJWKS,
 
-		"scopes_supported":                               table.ScopesSupported(),
-		"claims_supported":                               table.ClaimsSupported(),
+		"scopes_supported":                               p.Claims.ScopesSupported(),
+		"claims_supported":                               slices.Sorted(maps.Keys(p.claims)),
 		"claim_types_supported":                          []string{"normal"},
 		"claims_parameter_supported":                     true,
 		"acr_values_supported":                           []string{acrPassword},
@@ -43,7 +44,7 @@ func discoveryDocument(issuer string, algorithms []string, table claims.Table) (
 		"response_modes_supported":                       responseModesSupported,
 		"grant_types_supported":                          append([]string{"implicit"}, grantTypesSupported...),
 		"subject_types_supported":                        []string{"public", "pairwise"},
-		"id_token_signing_alg_values_supported":          algorithms,
+		"id_token_signing_alg_values_supported":          p.Keys.Algorithms(),
 		"token_endpoint_auth_methods_supported":          append(clientAuth, "none"),
 		"introspection_endpoint_auth_methods_supported":  clientAuth,
 		"revocation_endpoint_auth_methods_supported":     append(clientAuth, "none"),

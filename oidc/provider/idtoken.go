@@ -63,7 +63,9 @@ func (p *Provider) claimsFor(c *oidc.Client, who person, scopes, names []string,
 	if byScope {
 		request.Scopes = scopes
 	}
-	return claims.Build(request)
+	out := claims.Build(request)
+	p.addPicture(out, c, who, scopes, names, byScope)
+	return out
 }
 
 // halfHash is at_hash and c_hash: the left half of the hash that the ID token's

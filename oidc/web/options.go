@@ -25,9 +25,13 @@ type Provider interface {
 	Deny(ctx context.Context, a *provider.Authorization, subject string) *provider.Response
 }
 
-// Endpoints are the addresses that applications call themselves. All are needed.
+// Endpoints are the addresses that applications call themselves. All are needed
+// unless it says otherwise.
 type Endpoints struct {
 	Token, UserInfo, Introspection, Revocation, JWKS, Discovery http.Handler
+
+	// Picture answers below /picture/; nil if there are no photos.
+	Picture http.Handler
 }
 
 // Sessions keeps browser sessions. *store.Store is one; its comments say what is

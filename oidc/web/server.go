@@ -11,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/oidc"
+	"gatehouse/oidc/provider"
 )
 
 // Server answers every address. It is safe for concurrent use.
@@ -105,6 +106,9 @@ func (s *Server) routes() *echo.Echo {
 	readable(e, "/.well-known/openid-configuration", asGet(ends.Discovery))
 	readable(e, "/.well-known/oauth-authorization-server", asGet(ends.Discovery)) // RFC 8414, section 3
 
+	if ends.Picture != nil {
+		readable(e, provider.PathPicture+"*", asGet(ends.Picture))
+	}
 	readable(e, "/static/*", echo.WrapHandler(s.Static))
 	readable(e, "/healthz", s.healthz)
 	readable(e, "/readyz", s.readyz)
