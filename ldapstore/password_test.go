@@ -202,6 +202,24 @@ func TestWhereNoChangeIsWantedNoneIsOffered(t *testing.T) {
 	}
 }
 
+func TestTheOfficeChangesPasswords(t *testing.T) {
+	t.Parallel()
+	_, o := office(t, demodir.Options{})
+	o.PasswordChange = true
+	d := open(t, o)
+	_, err := d.Authenticate(t.Context(), "pieter", "second-key")
+	pieter := signInError(t, err).Subject
+	if refused := passwordError(t, d.ChangePassword(t.Context(), pieter, "second-key", "brief")); refused.Reason != oidc.PasswordTooShort {
+		t.Error(refused)
+	}
+	if err := d.ChangePassword(t.Context(), pieter, "second-key", "another key"); err != nil {
+		t.Fatal(err)
+	}
+	if u, err := d.Authenticate(t.Context(), "pieter", "another key"); err != nil || u.ID != pieter {
+		t.Errorf("%+v, %v", u, err)
+	}
+}
+
 func TestAChangeThatBreaksOffIsNeitherSureNorRepeated(t *testing.T) {
 	t.Parallel()
 	seen := make(chan demodir.Operation, 100)

@@ -17,6 +17,7 @@ const (
 	policyPasswordExpired  = 0
 	policyAccountLocked    = 1
 	policyChangeAfterReset = 2
+	policyTooShort         = 6
 )
 
 var invalidCredentials = result{code: codeInvalidCredentials}
@@ -166,12 +167,18 @@ func (s *snapshot) policy(e *entry) policy {
 	if err != nil || p == nil {
 		return policy{}
 	}
-	seconds := func(name string) time.Duration {
-		n, _ := strconv.ParseInt(p.first(name), 10, 32) // an integer, or it would not be there; 0 if it is not
-		return time.Duration(n) * time.Second
+	seconds := func(name string) time.Duration { return time.Duration(integerOf(p, name)) * time.Second }
+	return policy{
+		maxAge: seconds("pwdMaxAge"), warning: seconds("pwdExpireWarning"), lockout: seconds("pwdLockoutDuration"),
+		grace: integerOf(p, "pwdGraceAuthNLimit"),
 	}
-	grace, _ := strconv.ParseInt(p.first("pwdGraceAuthNLimit"), 10, 32) // likewise
-	return policy{maxAge: seconds("pwdMaxAge"), warning: seconds("pwdExpireWarning"), lockout: seconds("pwdLockoutDuration"), grace: grace}
+}
+
+// integerOf reads an attribute that is an integer, or would not be there; 0 if it
+// isn't.
+func integerOf(e *entry, name string) int64 {
+	n, _ := strconv.ParseInt(e.first(name), 10, 32) // see above
+	return n
 }
 
 // locked reports whether an account is disabled, locked, or not within its time.

@@ -40,7 +40,7 @@ type conn struct {
 	// Who is bound: changed by a bind, during which nothing else is in flight.
 	identity   string // the name, "" for nobody
 	key        string
-	restricted bool // may only change the password, which can't be done here
+	restricted bool // may only change the password
 	binding    bool // a bind is in flight; the reader's own
 
 	stopped atomic.Bool

@@ -4,8 +4,8 @@
 //
 // It owns its entries, an LDAPv3 server for reading them (RFC 4511) that answers
 // as OpenLDAP 2.5 with its memberof and ppolicy overlays does, and the faults that
-// a test may switch on. Writing over LDAP, TLS and SASL are left out: entries are
-// changed by the methods of Server.
+// a test may switch on. Writing over LDAP, TLS and SASL are left out, but for people
+// who choose a new password (RFC 3062): entries are changed by the methods of Server.
 //
 // Always true: nothing beyond the root DSE is read without a bind; userPassword is
 // never sent, compared or matched by a filter; a search sees one state of the

@@ -184,23 +184,25 @@ func (s *Server) SetPassword(dn, password string) error {
 	if password == "" {
 		return errors.New("a password can't be empty")
 	}
-	return s.editEntry(dn, func(d *draft, e *entry) error {
+	return s.editEntry(dn, func(d *draft, e *entry) error { return d.setPassword(e, password) })
+}
+
+func (d *draft) setPassword(e *entry, password string) error {
+	for _, a := range []struct {
+		name   string
+		values []string
+	}{
+		{"userPassword", []string{HashPassword(password)}},
+		{"pwdChangedTime", []string{formatStamp(d.tree.now())}},
+		{"pwdReset", nil},
+		{"pwdGraceUseTime", nil},
+	} {
 		var err error
-		for _, a := range []struct {
-			name   string
-			values []string
-		}{
-			{"userPassword", []string{HashPassword(password)}},
-			{"pwdChangedTime", []string{formatStamp(d.tree.now())}},
-			{"pwdReset", nil},
-			{"pwdGraceUseTime", nil},
-		} {
-			if e, err = e.with(d.schema, a.name, a.values...); err != nil {
-				return err
-			}
+		if e, err = e.with(d.schema, a.name, a.values...); err != nil {
+			return err
 		}
-		return d.put(e, false)
-	})
+	}
+	return d.put(e, false)
 }
 
 func (d *draft) set(e *entry, name string, values ...string) error {

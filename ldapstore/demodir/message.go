@@ -49,10 +49,13 @@ const (
 	codeCompareFalse                 = 5
 	codeCompareTrue                  = 6
 	codeAuthMethodNotSupported       = 7
+	codeStrongerAuthRequired         = 8
 	codeReferral                     = 10
 	codeUnavailableCriticalExtension = 12
 	codeNoSuchAttribute              = 16
 	codeUndefinedAttributeType       = 17
+	codeConstraintViolation          = 19
+	codeInvalidAttributeSyntax       = 21
 	codeNoSuchObject                 = 32
 	codeInvalidDNSyntax              = 34
 	codeInvalidCredentials           = 49
@@ -67,6 +70,7 @@ const (
 	controlPolicy     = "1.3.6.1.4.1.42.2.27.8.5.1" // draft-behera-ldap-password-policy
 	controlManageDSA  = "2.16.840.1.113730.3.4.2"   // RFC 3296: there are no referrals, so it changes nothing
 	extensionWhoAmI   = "1.3.6.1.4.1.4203.1.11.3"   // RFC 4532
+	extensionPassword = "1.3.6.1.4.1.4203.1.11.1"   // RFC 3062
 	extensionGoodbye  = "1.3.6.1.4.1.1466.20036"    // Notice of Disconnection
 	featureAllOpAttrs = "1.3.6.1.4.1.4203.1.5.1"    // RFC 3673: "+"
 	featureTrueFalse  = "1.3.6.1.4.1.4203.1.5.3"    // RFC 4526: (&) and (|)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
 
 	"gatehouse/ldapstore/demodir"
@@ -226,5 +227,58 @@ func (w twins) binds(t *testing.T, dn, password string) {
 				return b.String()
 			})
 		}
+	}
+}
+
+// TestPasswordsAreChangedAsByOpenLDAP asks both for the same changes, each on a
+// connection of its own.
+func TestPasswordsAreChangedAsByOpenLDAP(t *testing.T) {
+	t.Parallel()
+	w := startTwins(t, officeLDIF())
+	person := func(uid string) string { return "uid=" + uid + ",ou=people," + ldaptest.BaseDN }
+	for _, c := range []struct {
+		what, uid, bind, identity, old, next string
+	}{
+		{"nobody bound", "", "", person("pieter"), "second-key", "another-key"},
+		{"somebody else's", "giulia", "yellow-bicycle", person("kenji"), "silver-pencil", "another-key"},
+		{"somebody else's, unproved", "giulia", "yellow-bicycle", person("kenji"), "", "another-key"},
+		{"no DN", "giulia", "yellow-bicycle", "giulia", "", "another-key"},
+		{"the wrong old one", "pieter", "second-key", person("pieter"), "wrong", "another-key"},
+		{"too short", "pieter", "second-key", person("pieter"), "second-key", "brief"},
+		{"good", "pieter", "second-key", person("pieter"), "second-key", "another-key"},
+		{"the old one again", "pieter", "second-key", "", "", "a third key"},
+		{"the new one", "pieter", "another-key", "", "", "a third key"},
+		{"without a policy", "giulia", "yellow-bicycle", "", "yellow-bicycle", "x"},
+	} {
+		w.both(t, c.what, func(conn *ldap.Conn) string {
+			text := ""
+			if c.uid != "" {
+				result, err := conn.SimpleBind(ldap.NewSimpleBindRequest(person(c.uid), c.bind, []ldap.Control{ldap.NewControlBeheraPasswordPolicy()}))
+				text = outcome(nil, err)
+				if result != nil {
+					for _, control := range result.Controls {
+						text += fmt.Sprintln(control)
+					}
+				}
+			}
+			value := ber.NewSequence("")
+			for tag, part := range []string{c.identity, c.old, c.next} {
+				if part != "" {
+					value.AppendChild(ber.NewString(ber.ClassContext, ber.TypePrimitive, ber.Tag(tag), part, ""))
+				}
+			}
+			request := ldap.NewExtendedRequest("1.3.6.1.4.1.4203.1.11.1", value)
+			request.Controls = []ldap.Control{ldap.NewControlBeheraPasswordPolicy()}
+			_, err := conn.Extended(request)
+			var failed *ldap.Error
+			if errors.As(err, &failed) && len(failed.Packet.Children) > 2 {
+				for _, child := range failed.Packet.Children[2].Children {
+					if control, err := ldap.DecodeControl(child); err == nil {
+						text += fmt.Sprintln(control)
+					}
+				}
+			}
+			return text + outcome(nil, err)
+		})
 	}
 }

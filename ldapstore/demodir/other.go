@@ -55,13 +55,18 @@ func (c *conn) compare(name, attribute, value string) result {
 	return answer
 }
 
-// prepareExtended answers "Who am I?" (RFC 4532) and refuses all else.
+// prepareExtended answers "Who am I?" (RFC 4532), changes passwords (RFC 3062) and
+// refuses all else.
 func (c *conn) prepareExtended(m *message) (Operation, func(context.Context, Fault), *result) {
 	op := Operation{Kind: Extended, Conn: c.number}
 	if len(m.op.Children) == 0 || m.op.Children[0].ClassType != ber.ClassContext || m.op.Children[0].Tag != 0 {
 		return op, nil, &result{code: codeProtocolError, text: "the extended operation could not be decoded"}
 	}
-	if content(m.op.Children[0]) != extensionWhoAmI {
+	switch content(m.op.Children[0]) {
+	case extensionWhoAmI:
+	case extensionPassword:
+		return c.preparePasswordModify(m, op)
+	default:
 		return op, nil, &result{code: codeProtocolError, text: "unsupported extended operation"}
 	}
 	return op, func(context.Context, Fault) {

@@ -61,7 +61,7 @@ func newSchema() *schema {
 		},
 		exact:   {"labeledURI", "homeDirectory", "loginShell", "memberUid", "serialNumber", "sshPublicKey", "pwdAttribute"},
 		phone:   {"telephoneNumber 2.5.4.20", "mobile mobileTelephoneNumber", "homePhone homeTelephoneNumber", "pager pagerTelephoneNumber", "facsimileTelephoneNumber fax"},
-		integer: {"uidNumber", "gidNumber", "pwdMaxAge", "pwdExpireWarning", "pwdGraceAuthNLimit", "pwdLockoutDuration", "pwdMaxFailure", "pwdMinLength"},
+		integer: {"uidNumber", "gidNumber", "pwdMaxAge", "pwdExpireWarning", "pwdGraceAuthNLimit", "pwdLockoutDuration", "pwdMaxFailure", "pwdMinLength", "pwdCheckQuality"},
 		truth:   {"pwdLockout", "pwdMustChange", "pwdAllowUserChange"},
 		octets:  {"userPassword 2.5.4.35", "jpegPhoto", "photo", "userCertificate"},
 		class:   {"objectClass 2.5.4.0"},

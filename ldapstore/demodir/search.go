@@ -347,7 +347,7 @@ func (s *snapshot) rootDSE() *entry {
 		{"structuralObjectClass", []string{"OpenLDAProotDSE"}},
 		{"namingContexts", []string{s.base.String()}},
 		{"supportedControl", []string{controlPolicy, controlManageDSA, controlPaged}},
-		{"supportedExtension", []string{extensionWhoAmI}},
+		{"supportedExtension", []string{extensionPassword, extensionWhoAmI}},
 		{"supportedFeatures", []string{featureAllOpAttrs, featureTrueFalse}},
 		{"supportedLDAPVersion", []string{"3"}},
 		{"vendorName", []string{"Gatehouse demonstration directory"}},
