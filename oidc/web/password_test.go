@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -285,10 +286,15 @@ func TestALinkStandsWhereThePageCannotHelp(t *testing.T) {
 func TestKeptPasswordsAreOfOnePersonAndFew(t *testing.T) {
 	t.Parallel()
 	c := newClock()
-	p := &proofs{now: c.Now, kept: map[string]proof{}}
+	p := &proofs{now: c.Now, kept: map[oidc.Hash]proof{}}
 	handle := p.keep("id-ada", "secret")
 	if p.password(handle, "id-ada") != "secret" || p.password(handle, "id-ben") != "" || p.password("", "id-ada") != "" {
 		t.Error("a password is known to the wrong people")
+	}
+	for _, kept := range p.kept {
+		if bytes.Contains(kept.sealed, []byte("secret")) || len(kept.sealed) == 0 {
+			t.Error("whoever reads the memory reads the password")
+		}
 	}
 	for range 2000 {
 		p.keep("id-ben", "another")

@@ -50,7 +50,7 @@ func New(o Options) (*Server, error) {
 		watch:       &forwardWatch{issuer: issuer, proxies: o.TrustedProxies, log: o.Log, now: o.Now, last: make(map[string]time.Time)},
 	}
 	s.changer, _ = o.Directory.(oidc.PasswordChanger)
-	s.proofs = &proofs{now: o.Now, kept: make(map[string]proof)}
+	s.proofs = &proofs{now: o.Now, kept: make(map[oidc.Hash]proof)}
 	// Behind a proxy that doesn't pass the Host header on, our own Origin looks
 	// like another's when an older browser sends no Sec-Fetch-Site.
 	if err := s.crossOrigin.AddTrustedOrigin(issuer.Scheme + "://" + issuer.Host); err != nil {
