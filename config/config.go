@@ -29,6 +29,9 @@ type Config struct {
 	Throttle       Throttle       `mapstructure:"throttle"`
 	Directory      Directory      `mapstructure:"directory"`
 
+	// EmailDomains are the domains of mail addresses to prefer.
+	EmailDomains []string `mapstructure:"email_domains"`
+
 	// Claims names the directory attributes of claims in place of the usual ones;
 	// an empty list switches a claim off.
 	Claims map[string][]string `mapstructure:"-"`

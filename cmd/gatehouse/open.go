@@ -74,7 +74,7 @@ func claimsTable(cfg *config.Config) (claims.Table, error) {
 		for name, c := range cfg.CustomClaims {
 			custom[name] = claims.Custom(c)
 		}
-		table, err = table.WithCustom(custom)
+		table, err = table.WithEmailDomains(cfg.EmailDomains).WithCustom(custom)
 	}
 	var problems oidc.Problems
 	if errors.As(err, &problems) {

@@ -72,8 +72,12 @@ func (r *Request) add(out map[string]any, claim string) {
 		if emails := r.otherEmails(); len(emails) > 0 {
 			out[claim] = emails
 		}
+	case "email":
+		if address := r.email(); address != "" {
+			out[claim] = address
+		}
 	case "email_verified":
-		if r.first("email", emailValue) != "" {
+		if r.email() != "" {
 			out[claim] = r.flag(claim)
 		}
 	case "phone_number_verified":
@@ -108,8 +112,6 @@ func readerOf(claim string) func(string) string {
 		return zoneValue
 	case "locale":
 		return localeValue
-	case "email":
-		return emailValue
 	default:
 		return textValue
 	}
@@ -172,9 +174,22 @@ func (r *Request) address() map[string]any {
 	return address
 }
 
+// email returns the person's one address: of several, that in the preferred
+// domain.
+func (r *Request) email() string {
+	for _, domain := range r.Table.domains {
+		for value := range r.values("email") {
+			if address := emailValue(value); strings.HasSuffix(strings.ToLower(address), "@"+domain) {
+				return address
+			}
+		}
+	}
+	return r.first("email", emailValue)
+}
+
 // otherEmails returns the addresses besides the one that email gives.
 func (r *Request) otherEmails() []string {
-	seen := map[string]bool{strings.ToLower(r.first("email", emailValue)): true}
+	seen := map[string]bool{strings.ToLower(r.email()): true}
 	var others []string
 	for value := range r.values("alt_emails") {
 		email := emailValue(value)

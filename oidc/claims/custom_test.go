@@ -82,6 +82,21 @@ func TestCustomClaimsThatCannotBeAreRefused(t *testing.T) {
 	}
 }
 
+func TestOfSeveralMailAddressesThePreferredDomainWins(t *testing.T) {
+	t.Parallel()
+	u := &oidc.User{Attributes: map[string][]string{"mail": {"a@gmail.example", "not an address", "A@Old.Example", "a@new.example"}}}
+	for want, domains := range map[string][]string{
+		"a@gmail.example": nil, "a@new.example": {"absent.example", "@new.example", "old.example"}, "A@Old.Example": {"OLD.example"},
+	} {
+		table := claims.DefaultTable().WithEmailDomains(domains)
+		got := claims.Build(claims.Request{Client: application(), User: u, Table: table, Scopes: []string{"email"}})
+		others, _ := got["alt_emails"].([]string)
+		if got["email"] != want || len(others) != 2 || slices.Contains(others, want) || got["email_verified"] != true {
+			t.Errorf("%v: %v", domains, got)
+		}
+	}
+}
+
 func FuzzCustom(f *testing.F) {
 	f.Add("1e5", "number")
 	f.Add("20200101000000Z", "generalized_time")

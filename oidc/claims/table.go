@@ -19,6 +19,7 @@ const SourceUsername = "@username"
 type Table struct {
 	sources  map[string][]string // by claim; the parts of address as address.locality
 	custom   map[string]Custom   // claims of the operator's own, by name
+	domains  []string            // of mail addresses, the preferred ones first; lower case
 	patterns *patterns
 }
 
@@ -91,6 +92,17 @@ func (t Table) With(over map[string][]string) (Table, error) {
 		return Table{}, err
 	}
 	return out, nil
+}
+
+// WithEmailDomains returns a table that prefers, of several mail addresses, the
+// one in the first of these domains that has one. A directory keeps values in no
+// order, so without a preference the first one that it sends is taken.
+func (t Table) WithEmailDomains(domains []string) Table {
+	t.domains = make([]string, len(domains))
+	for i, d := range domains {
+		t.domains[i] = strings.ToLower(strings.TrimPrefix(d, "@"))
+	}
+	return t
 }
 
 func unknownClaim(claim string, known map[string][]string) oidc.Problem {
