@@ -11,14 +11,17 @@ import (
 type Client struct {
 	ID         string
 	Name       string
-	SecretHash string // "sha256:<hex>", a crypt-form hash, or "" for a public client
+	SecretHash string // "sha256:<hex>", a crypt-form hash, or "" for a client without a secret
+	// SecretSealed is the secret itself, encrypted, for clients whose tokens are
+	// signed with it; "" for all others.
+	SecretSealed string
 
 	RedirectURIs            []string
 	PostLogoutRedirectURIs  []string
 	GrantTypes              []string // never empty
 	ResponseTypes           []string // never empty
 	ResponseModes           []string // query, fragment, form_post; empty means all
-	TokenEndpointAuthMethod string   // client_secret_basic, client_secret_post or none
+	TokenEndpointAuthMethod string   // client_secret_basic, _post, _jwt, private_key_jwt or none
 	Audience                []string // resource identifiers or client ids that access tokens may be for
 
 	ClientURI, LogoURI, PolicyURI, TosURI string
@@ -38,12 +41,27 @@ type Client struct {
 
 	IDTokenSignedResponseAlg string // ES256 or RS256
 
+	JWKS    []byte // the client's public keys as a JWK Set, nil for none
+	JWKSURI string // or where they are
+	// TokenEndpointAuthSigningAlg is the one algorithm for client assertions, "" for
+	// any that fits the method.
+	TokenEndpointAuthSigningAlg string
+	StrictAssertionAudience     bool // the audience of assertions is the issuer alone, as a string
+
+	RequestURIs                        []string // where request objects may be fetched from
+	RequestObjectSigningAlg            string   // "" for any but none
+	RequireSignedRequestObject         bool     // RFC 9101, section 10.5
+	RequirePushedAuthorizationRequests bool     // RFC 9126, section 6
+
 	// Lifespans of this client; zero means the server's own.
 	Lifespans Lifespans
 }
 
 // Public reports whether the client has no way to authenticate itself.
 func (c *Client) Public() bool { return c.TokenEndpointAuthMethod == "none" }
+
+// HasKeys reports whether public keys of the client are known.
+func (c *Client) HasKeys() bool { return len(c.JWKS) > 0 || c.JWKSURI != "" }
 
 // HasGrantType reports whether the client may use this grant type.
 func (c *Client) HasGrantType(grant string) bool { return slices.Contains(c.GrantTypes, grant) }

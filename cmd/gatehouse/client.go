@@ -47,6 +47,8 @@ type newClient struct {
 	redirectURIs     []string
 	grantTypes       []string
 	scopes           []string
+	jwksURI          string
+	authMethod       string
 	public           bool
 	secretFromStdin  bool
 }
@@ -79,6 +81,8 @@ client set-implicit-scopes, or to a group with client create-scope-map.`,
 	flags.StringArrayVar(&n.redirectURIs, "redirect-uri", nil, "`URI` that a browser may be sent back to, compared letter for letter; may be given several times")
 	flags.StringArrayVar(&n.grantTypes, "grant-type", nil, "`grant` type: authorization_code (the default), refresh_token or client_credentials; may be given several times")
 	flags.StringArrayVar(&n.scopes, "implicit-scope", nil, "`scope` for whoever can sign in; may be given several times")
+	flags.StringVar(&n.authMethod, "auth-method", "", "how the application proves who it is: a `method` of token_endpoint_auth_method")
+	flags.StringVar(&n.jwksURI, "jwks-uri", "", "`address` of the application's public keys, for private_key_jwt")
 	flags.BoolVar(&n.public, "public", false, "an application that can't keep a secret, in a browser or on a device: it gets none")
 	flags.BoolVar(&n.secretFromStdin, "secret-stdin", false, "read the secret from standard input instead of making one: 32 to 64 letters and digits")
 	env.addOutput(cmd)
@@ -109,7 +113,13 @@ func (n newClient) settings() ([]clients.Setting, error) {
 	list("grant_types", n.grantTypes)
 	list("scopes.everyone", n.scopes)
 	if n.public {
-		list("token_endpoint_auth_method", []string{"none"})
+		n.authMethod = "none"
+	}
+	if n.authMethod != "" {
+		list("token_endpoint_auth_method", []string{n.authMethod})
+	}
+	if n.jwksURI != "" {
+		list("jwks_uri", []string{n.jwksURI})
 	}
 	return settings, nil
 }
@@ -123,16 +133,26 @@ func (e *environment) createClient(cmd *cobra.Command, n newClient) error {
 	if err != nil {
 		return err
 	}
+	without := n.public || n.authMethod == "none" || n.authMethod == "private_key_jwt"
 	var secret string
 	switch {
-	case n.public && n.secretFromStdin:
-		return usage("--public and --secret-stdin exclude each other", "a public client has no secret")
-	case !n.public:
+	case n.public && n.authMethod != "" && n.authMethod != "none":
+		return usage("--public and --auth-method exclude each other", "a public client proves nothing")
+	case without && n.secretFromStdin:
+		return usage("this client has no secret, so --secret-stdin does not fit", "leave it out")
+	case !without:
 		var hash string
 		if secret, hash, err = e.newSecret(n.secretFromStdin); err != nil {
 			return err
 		}
 		settings = append(settings, clients.Setting{Key: "client_secret_hash", Values: []string{hash}})
+		sealed, err := e.seal(cfg, &oidc.Client{ID: n.id, TokenEndpointAuthMethod: n.authMethod}, secret)
+		if err != nil {
+			return err
+		}
+		if sealed != "" {
+			settings = append(settings, clients.Setting{Key: "client_secret_sealed", Values: []string{sealed}})
+		}
 	}
 	client, err := clients.Create(cfg.ClientsDir, n.id, settings...)
 	if errors.Is(err, clients.ErrExists) {
@@ -162,7 +182,11 @@ func (e *environment) tellApplication(w io.Writer, cfg *config.Config, c *oidc.C
 	fmt.Fprintf(w, "discovery      %s/.well-known/openid-configuration\n", strings.TrimSuffix(cfg.Issuer, "/"))
 	fmt.Fprintf(w, "client id      %s\n", c.ID)
 	if secret != "" {
-		fmt.Fprintf(w, "client secret  %s\n               (shown this once; only its hash is kept)\n", secret)
+		kept := "only its hash is kept"
+		if c.SecretSealed != "" {
+			kept = "it is kept encrypted"
+		}
+		fmt.Fprintf(w, "client secret  %s\n               (shown this once; %s)\n", secret, kept)
 	}
 	for _, uri := range c.RedirectURIs {
 		fmt.Fprintf(w, "redirect URI   %s\n", plain(uri))
@@ -182,6 +206,23 @@ func (e *environment) newSecret(fromStdin bool) (secret, hash string, err error)
 	secret = strings.TrimRight(string(data), "\r\n")
 	hash, err = clients.HashChosen(secret)
 	return secret, hash, err
+}
+
+// seal returns the secret in the form that is kept for clients which sign with it,
+// and "" for all others: what need not be known is not kept.
+func (e *environment) seal(cfg *config.Config, c *oidc.Client, secret string) (string, error) {
+	if !clients.NeedsSealedSecret(c) {
+		return "", nil
+	}
+	ring, err := e.openKeys(cfg)
+	if err != nil {
+		return "", err
+	}
+	sealer, err := newSealer(ring)
+	if err != nil {
+		return "", err
+	}
+	return sealer.Seal(c.ID, secret), nil
 }
 
 func newClientListCommand(env *environment) *cobra.Command {

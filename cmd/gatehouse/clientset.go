@@ -305,7 +305,11 @@ func (e *environment) resetSecret(ctx context.Context, id string, fromStdin bool
 	if err != nil {
 		return err
 	}
-	if client, err = clients.SetSecretHash(cfg.ClientsDir, id, hash); err != nil {
+	sealed, err := e.seal(cfg, client, secret)
+	if err != nil {
+		return err
+	}
+	if client, err = clients.SetSecret(cfg.ClientsDir, id, hash, sealed); err != nil {
 		return err
 	}
 	e.audit(ctx, cfg, "client reset-secret", slog.String("client", id))

@@ -23,13 +23,18 @@ func fieldsOf(c *oidc.Client) []clientField {
 	fields := []clientField{
 		{"client_id", c.ID},
 		{"client_name", c.Name},
-		{"client_secret", secretForm(c.SecretHash)},
+		{"client_secret", secretForm(c)},
 		{"redirect_uris", c.RedirectURIs},
 		{"post_logout_redirect_uris", c.PostLogoutRedirectURIs},
 		{"grant_types", c.GrantTypes},
 		{"response_types", c.ResponseTypes},
 		{"response_modes", c.ResponseModes},
 		{"token_endpoint_auth_method", c.TokenEndpointAuthMethod},
+		{"token_endpoint_auth_signing_alg", c.TokenEndpointAuthSigningAlg},
+		{"jwks", string(c.JWKS)},
+		{"jwks_uri", c.JWKSURI},
+		{"request_object_signing_alg", c.RequestObjectSigningAlg},
+		{"request_uris", c.RequestURIs},
 		{"audience", c.Audience},
 		{"client_uri", c.ClientURI},
 		{"logo_uri", c.LogoURI},
@@ -56,6 +61,18 @@ func fieldsOf(c *oidc.Client) []clientField {
 		clientField{"subject_attribute", c.SubjectAttribute},
 		clientField{"id_token_signed_response_alg", c.IDTokenSignedResponseAlg},
 	)
+	for _, f := range []struct { // said only where they hold: elsewhere they are noise
+		name string
+		on   bool
+	}{
+		{"strict_assertion_audience", c.StrictAssertionAudience},
+		{"require_signed_request_object", c.RequireSignedRequestObject},
+		{"require_pushed_authorization_requests", c.RequirePushedAuthorizationRequests},
+	} {
+		if f.on {
+			fields = append(fields, clientField{f.name, true})
+		}
+	}
 	for _, l := range []struct {
 		name  string
 		value fmt.Stringer
@@ -87,8 +104,11 @@ func empty(value any) bool {
 }
 
 // secretForm says how a secret is kept, and nothing of the hash.
-func secretForm(hash string) string {
+func secretForm(c *oidc.Client) string {
+	hash := c.SecretHash
 	switch {
+	case c.SecretSealed != "":
+		return "kept encrypted"
 	case hash == "":
 		return ""
 	case strings.HasPrefix(hash, "sha256:"):

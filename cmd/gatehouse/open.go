@@ -129,6 +129,11 @@ type deriver interface {
 // person would be a stranger to every client that has them.
 func pairwiseSalt(d deriver) []byte { return d.Derive("pairwise", 32) }
 
+// newSealer returns what secrets of clients are kept with.
+func newSealer(d deriver) (*clients.Sealer, error) {
+	return clients.NewSealer(d.Derive(clients.SealPurpose, 32))
+}
+
 // errNoDatabase means that no server has made the database yet.
 var errNoDatabase = errors.New("there is no database yet")
 

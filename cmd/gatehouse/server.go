@@ -67,10 +67,14 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 		return nil, problems
 	}
 
+	sealer, err := newSealer(h.keys)
+	if err != nil {
+		return nil, err
+	}
 	protocol, err := provider.New(provider.Options{
 		Issuer: cfg.Issuer, Clients: h.clients, Secrets: clients.NewVerifier(), Directory: h.directory, Store: h.store, Keys: h.keys,
 		Claims: table, RefreshGrace: cfg.RefreshGrace, PairwiseSalt: pairwiseSalt(h.keys), Log: log, Now: now,
-		Lifespans: lifespans(cfg), Derive: h.keys.Derive, Photos: h.photos(),
+		Lifespans: lifespans(cfg), Derive: h.keys.Derive, Photos: h.photos(), SecretOf: sealer.Secret,
 	})
 	if err != nil {
 		return nil, err

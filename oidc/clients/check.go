@@ -155,6 +155,7 @@ func (d *draft) finish() {
 	}
 	d.require("client_id", "every client needs an id")
 	d.finishAuthentication()
+	d.finishAlgorithms()
 	d.finishRedirects()
 	d.finishSubject()
 	d.finishResponses()
@@ -212,14 +213,20 @@ func (d *draft) finishAuthentication() {
 	switch {
 	case !d.clean(method):
 	case c.Public():
-		if line, given := d.lines["client_secret_hash"]; given {
-			d.problem(line, "client_secret_hash", "a public client has no secret", "leave it out, or leave out token_endpoint_auth_method: none")
+		for _, key := range []string{"client_secret_hash", "client_secret_sealed"} {
+			if line, given := d.lines[key]; given {
+				d.problem(line, key, "a public client has no secret", "leave it out, or leave out token_endpoint_auth_method: none")
+			}
 		}
 		if c.HasGrantType(grantClient) {
 			d.problem(d.lines["grant_types"], "grant_types", "client_credentials is there, but a public client can't prove who it is", "leave client_credentials out, or give the client a secret")
 		}
 		if !c.RequirePKCE && d.clean("require_pkce") { // RFC 9700, section 2.1.1
 			d.problem(d.lines["require_pkce"], "require_pkce", "a public client can't go without PKCE", "leave require_pkce out")
+		}
+	case c.TokenEndpointAuthMethod == authKey:
+		if !c.HasKeys() && d.clean("jwks") && d.clean("jwks_uri") {
+			d.problem(d.lines[method], "jwks", "it is missing, and token_endpoint_auth_method is private_key_jwt", "add the application's public keys as jwks, or their address as jwks_uri")
 		}
 	default:
 		if _, given := d.lines["client_secret_hash"]; !given {

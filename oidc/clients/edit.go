@@ -55,9 +55,17 @@ func SetField(dir, id, key string, values ...string) (*oidc.Client, error) {
 	return edit(dir, id, top, func(root *yaml.Node) error { return assign(root, key, values) })
 }
 
-// SetSecretHash puts the hash of a new secret in the place of the old one.
-func SetSecretHash(dir, id, hash string) (*oidc.Client, error) {
-	return SetField(dir, id, "client_secret_hash", hash)
+// SetSecret puts the hash of a new secret in the place of the old one, and the
+// sealed secret, "" for none: the old one must not live on in either form.
+func SetSecret(dir, id, hash, sealed string) (*oidc.Client, error) {
+	var seal []string
+	if sealed != "" {
+		seal = []string{sealed}
+	}
+	return editAll(dir, id, []topEdit{
+		{"client_secret_hash", func(root *yaml.Node) error { return assign(root, "client_secret_hash", []string{hash}) }},
+		{"client_secret_sealed", func(root *yaml.Node) error { return assign(root, "client_secret_sealed", seal) }},
+	})
 }
 
 // SetImplicitScopes sets the scopes for whoever can sign in; without any, it
@@ -132,8 +140,26 @@ func editGroup(dir, id, group string, change func(groups *yaml.Node, at int) err
 
 // edit changes one top-level key of a client's file.
 func edit(dir, id, top string, change func(root *yaml.Node) error) (*oidc.Client, error) {
-	return update(dir, id, func(path string, data []byte) ([]byte, error) {
-		after, err := splice(data, top, change)
+	return editAll(dir, id, []topEdit{{top, change}})
+}
+
+// topEdit is a change of one top-level key.
+type topEdit struct {
+	top    string
+	change func(root *yaml.Node) error
+}
+
+// editAll makes several changes of a client's file in one step.
+func editAll(dir, id string, edits []topEdit) (*oidc.Client, error) {
+	return update(dir, id, func(path string, data []byte) (after []byte, err error) {
+		top := ""
+		after = data
+		for _, e := range edits {
+			top = e.top
+			if after, err = splice(after, e.top, e.change); err != nil {
+				break
+			}
+		}
 		var broken *brokenError
 		switch {
 		case errors.As(err, &broken), errors.Is(err, io.EOF): // there is no YAML to edit
@@ -182,6 +208,9 @@ func assign(root *yaml.Node, key string, values []string) error {
 // node makes the value of a field, of the right type or not at all.
 func (f *field) node(values []string) (*yaml.Node, error) {
 	n := list(values)
+	if f.kind == kindObject && len(values) == 1 {
+		return objectNode(f, values[0])
+	}
 	if f.kind != kindList {
 		if len(values) != 1 {
 			return nil, oidc.Problems{{Key: f.key, Message: fmt.Sprintf("it takes one value, not %d", len(values)), Hint: "write " + f.example()}}
@@ -190,7 +219,7 @@ func (f *field) node(values []string) (*yaml.Node, error) {
 	}
 	v, faults := readValue(n, f)
 	if len(faults) > 0 {
-		return nil, oidc.Problems{{Key: f.key, Message: faults[0].message, Hint: faults[0].hint}}
+		return nil, problemsOf(f, faults[0].message, faults[0].hint)
 	}
 	switch f.kind {
 	case kindFlag:
@@ -199,6 +228,10 @@ func (f *field) node(values []string) (*yaml.Node, error) {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!int", Value: fmt.Sprint(v.number)}, nil
 	}
 	return n, nil
+}
+
+func problemsOf(f *field, message, hint string) error {
+	return oidc.Problems{{Key: f.key, Message: message, Hint: hint}}
 }
 
 // inOrder sorts settings as the reference document has them.

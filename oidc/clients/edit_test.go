@@ -168,7 +168,7 @@ func TestAnEditThatWouldMakeABadFileIsRefusedAndWritesNothing(t *testing.T) {
 		"no redirect URI left":       {func() (*oidc.Client, error) { return clients.SetField(dir, "cloud", "redirect_uris") }, "there is none"},
 		"another id":                 {func() (*oidc.Client, error) { return clients.SetField(dir, "cloud", "client_id", "x") }, "can't be changed"},
 		"maps as a whole":            {func() (*oidc.Client, error) { return clients.SetField(dir, "cloud", "scopes.groups", "x") }, "one scope map at a time"},
-		"a secret for a hash":        {func() (*oidc.Client, error) { return clients.SetSecretHash(dir, "cloud", "hunter2") }, "not a hash"},
+		"a secret for a hash":        {func() (*oidc.Client, error) { return clients.SetSecret(dir, "cloud", "hunter2", "") }, "not a hash"},
 		"a map for a name":           {func() (*oidc.Client, error) { return clients.AddScopeMap(dir, "cloud", "staff", "openid") }, "not a distinguished name"},
 		"a map of nothing":           {func() (*oidc.Client, error) { return clients.AddScopeMap(dir, "cloud", "cn=a") }, "no scope"},
 		"a map with a bad scope":     {func() (*oidc.Client, error) { return clients.AddScopeMap(dir, "cloud", "cn=a", "a b") }, "not a scope"},
@@ -273,7 +273,7 @@ func TestRemoveTakesOneFileAndSaysWhenThereIsNone(t *testing.T) {
 func TestAnEditMendsAFileThatLacksItsSecret(t *testing.T) {
 	t.Parallel()
 	dir := folder(t, map[string]string{"nextcloud.yaml": without("client_secret_hash")})
-	if _, err := clients.SetSecretHash(dir, "nextcloud", hash); err != nil {
+	if _, err := clients.SetSecret(dir, "nextcloud", hash, ""); err != nil {
 		t.Error(err)
 	}
 	open(t, dir)

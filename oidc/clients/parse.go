@@ -55,6 +55,9 @@ func Warnings(c *oidc.Client) []oidc.Problem {
 	if gives("offline_access") {
 		warn("scopes", "offline_access in a map of "+c.ID+" does nothing: it is given to clients with the grant type refresh_token", "leave it out of the maps")
 	}
+	if NeedsSealedSecret(c) && c.SecretSealed == "" {
+		warn("client_secret_sealed", c.ID+" signs with its secret, which this server does not know", "give it a new one with gatehouse client reset-secret")
+	}
 	if !c.RequirePKCE && c.HasGrantType(grantCode) {
 		warn("require_pkce", c.ID+" goes without PKCE: a code that leaks can be used by whoever finds it", "leave require_pkce out as soon as the application can do PKCE")
 	}

@@ -37,7 +37,8 @@ Rules of the format:
 - A file has at most 256 KiB, a folder at most 10,000 files. Names that start with a dot or don't end in ` + "`.yaml`" + ` are
   ignored, but ` + "`.yml`" + ` is refused.
 - Two distinguished names are the same group whatever their upper and lower case, blanks and escapes.
-- The files may be readable for everyone: they hold hashes of secrets with more than 256 random bits, or slow hashes.
+- The files may be readable for everyone: they hold hashes of secrets with more than 256 random bits,
+  or slow hashes, and secrets that are encrypted with a key of the server's.
 
 | key | type | default | what it does |
 | --- | --- | --- | --- |

@@ -25,7 +25,7 @@ import (
 
 const (
 	alphabet     = letters + digits
-	secretLength = 48 // 285 bits
+	secretLength = 64 // 381 bits; HS512 needs as many bytes (RFC 7518, section 3.2)
 	hashPrefix   = "sha256:"
 
 	chosenLeast, chosenMost = 32, 64

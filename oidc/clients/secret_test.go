@@ -28,7 +28,7 @@ func TestAGeneratedSecretHasTheAlphabetAndTheBits(t *testing.T) {
 	for range rounds {
 		secret, hash := clients.NewSecret()
 		sum := sha256.Sum256([]byte(secret))
-		if len(secret) != 48 || seen[secret] || hash != "sha256:"+hex.EncodeToString(sum[:]) {
+		if len(secret) != 64 || seen[secret] || hash != "sha256:"+hex.EncodeToString(sum[:]) {
 			t.Fatalf("%q, %q", secret, hash)
 		}
 		seen[secret] = true
@@ -39,7 +39,7 @@ func TestAGeneratedSecretHasTheAlphabetAndTheBits(t *testing.T) {
 	if len(counts) != 62 {
 		t.Errorf("%d different characters", len(counts))
 	}
-	expected := float64(rounds*48) / 62
+	expected := float64(rounds*64) / 62
 	for r, n := range counts {
 		if r > 'z' || math.Abs(float64(n)-expected) > 6*math.Sqrt(expected) {
 			t.Errorf("%q came %d times, not about %.0f", r, n, expected)

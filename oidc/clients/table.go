@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"gatehouse/oidc"
+	"gatehouse/oidc/keys"
 )
 
 // Key describes one key of a client file, for help, completion and the
@@ -55,9 +56,11 @@ func (f *field) example() string {
 
 // The values that have no type in oidc.
 const (
-	authBasic = "client_secret_basic"
-	authPost  = "client_secret_post"
-	authNone  = "none"
+	authBasic  = "client_secret_basic"
+	authPost   = "client_secret_post"
+	authSecret = "client_secret_jwt"
+	authKey    = "private_key_jwt"
+	authNone   = "none"
 
 	grantCode     = "authorization_code"
 	grantRefresh  = "refresh_token"
@@ -82,8 +85,13 @@ var fields = []field{
 	},
 	{
 		key: "client_secret_hash", kind: kindText, sample: "sha256: and 64 hex digits", check: hashFault,
-		doc: "The hash of the client's secret, never the secret: `sha256:` and 64 hex digits for a secret that Gatehouse made; bcrypt, PBKDF2 or Argon2id in crypt form for one brought from elsewhere. Required unless token_endpoint_auth_method is none.",
+		doc: "The hash of the client's secret, never the secret: `sha256:` and 64 hex digits for a secret that Gatehouse made; bcrypt, PBKDF2 or Argon2id in crypt form for one brought from elsewhere. Required unless token_endpoint_auth_method is none or private_key_jwt.",
 		set: func(d *draft, v value) { d.client.SecretHash = v.text },
+	},
+	{
+		key: "client_secret_sealed", kind: kindText, sample: "what gatehouse client reset-secret writes", check: sealedFault,
+		doc: "The client's secret, encrypted with a key of this server's, for clients that sign with it: client_secret_jwt and the algorithms HS256 to HS512. Written by `client create` and `client reset-secret`; nobody else can make one.",
+		set: func(d *draft, v value) { d.client.SecretSealed = v.text },
 	},
 	{
 		key: "redirect_uris", kind: kindList, sample: "a list such as [https://app.example.org/callback]",
@@ -112,9 +120,49 @@ var fields = []field{
 		set: func(d *draft, v value) { d.client.ResponseModes = texts(v.items) },
 	},
 	{
-		key: "token_endpoint_auth_method", kind: kindText, def: authBasic, values: []string{authBasic, authPost, authNone},
-		doc: "How the client proves who it is; one registered for basic or post may use either. none makes it a public client: an app in a browser or on a device, which can't keep a secret.",
+		key: "token_endpoint_auth_method", kind: kindText, def: authBasic, values: []string{authBasic, authPost, authSecret, authKey, authNone},
+		doc: "How the client proves who it is; one registered for basic or post may use either. client_secret_jwt signs with the secret, private_key_jwt with a key of the application's own, which jwks or jwks_uri tells (RFC 7523). none makes it a public client: an app in a browser or on a device, which can't keep a secret.",
 		set: func(d *draft, v value) { d.client.TokenEndpointAuthMethod = v.text },
+	},
+	{
+		key: "token_endpoint_auth_signing_alg", kind: kindText, def: "any that fits", values: signingAlgorithms(),
+		doc: "The one algorithm that the client's assertions must be signed with, for client_secret_jwt and private_key_jwt.",
+		set: func(d *draft, v value) { d.client.TokenEndpointAuthSigningAlg = v.text },
+	},
+	{
+		key: "strict_assertion_audience", kind: kindFlag, def: "false",
+		doc: "Whether the audience of the client's assertions must be the issuer alone, as a single text, as FAPI 2.0 has it. Without it the addresses of the endpoints do, too.",
+		set: func(d *draft, v value) { d.client.StrictAssertionAudience = v.flag },
+	},
+	{
+		key: "jwks", kind: kindObject, sample: "a JWK Set such as {keys: [{kty: EC, …}]}",
+		doc: "The application's public keys as a JWK Set (RFC 7517), in YAML or JSON. Its assertions and request objects are verified with them.",
+		set: (*draft).setJWKS,
+	},
+	{
+		key: "jwks_uri", kind: kindText, sample: "an https address", check: fetchFault,
+		doc: "The address of the application's JWK Set, instead of jwks. It is fetched when it is needed, kept for an hour, and fetched again when a key is not in it. Addresses within private networks need `outbound.allow`.",
+		set: func(d *draft, v value) { d.client.JWKSURI = v.text },
+	},
+	{
+		key: "request_object_signing_alg", kind: kindText, def: "any but none", values: append(signingAlgorithms(), keys.None),
+		doc: "The one algorithm that request objects must be signed with (OpenID Connect Core 1.0, section 6; RFC 9101). none takes unsigned ones.",
+		set: func(d *draft, v value) { d.client.RequestObjectSigningAlg = v.text },
+	},
+	{
+		key: "request_uris", kind: kindList, sample: "a list such as [https://app.example.org/request.jwt]", check: requestURIFault,
+		doc: "Where request objects may be fetched from, compared character by character; a fragment that is the SHA-256 of the content in base64url is compared with it. Addresses within private networks need `outbound.allow`.",
+		set: func(d *draft, v value) { d.client.RequestURIs = texts(v.items) },
+	},
+	{
+		key: "require_signed_request_object", kind: kindFlag, def: "false",
+		doc: "Whether the application must send its authorization requests as signed request objects with iss, aud and exp (RFC 9101). What stands beside one is then ignored.",
+		set: func(d *draft, v value) { d.client.RequireSignedRequestObject = v.flag },
+	},
+	{
+		key: "require_pushed_authorization_requests", kind: kindFlag, def: "the server's",
+		doc: "Whether the application must push its authorization requests (RFC 9126).",
+		set: func(d *draft, v value) { d.client.RequirePushedAuthorizationRequests = v.flag },
 	},
 	{
 		key: "audience", kind: kindList, sample: "a list such as [https://api.example.org]", check: audienceFault,

@@ -20,6 +20,7 @@ const (
 	kindNumber   kind = "number"
 	kindDuration kind = "duration"
 	kindMaps     kind = "group: list of scopes"
+	kindObject   kind = "object"
 )
 
 // item is one text and where it stands.
@@ -36,6 +37,7 @@ type value struct {
 	number int
 	span   time.Duration
 	maps   []scopeMap
+	json   []byte
 }
 
 type scopeMap struct {
@@ -62,6 +64,9 @@ func readValue(n *yaml.Node, f *field) (v value, faults []fault) {
 		return v, faults
 	case kindMaps:
 		v.maps, faults = readMaps(n)
+		return v, faults
+	case kindObject:
+		v.json, faults = readObject(n, f)
 		return v, faults
 	}
 	text, message := scalar(n)

@@ -49,8 +49,16 @@ type AccessStore interface {
 	RevokeGrant(ctx context.Context, grantID string, now time.Time) error
 }
 
+// OnceStore keeps what may be used once, and pushed requests.
+type OnceStore interface {
+	UseOnce(ctx context.Context, o store.Once) error
+	PushRequest(ctx context.Context, r store.PushedRequest) error
+	PushedRequest(ctx context.Context, h oidc.Hash) (store.PushedRequest, error)
+}
+
 // Store is what the provider asks of oidc/store.
 type Store interface {
+	OnceStore
 	AuthorizationStore
 	TokenStore
 	AccessStore
@@ -82,15 +90,21 @@ type Options struct {
 	Photos Photos // nil: there are none
 	Log    *slog.Logger
 	Now    func() time.Time
+
+	// SecretOf returns the secret of a client that signs with it; nil: none does.
+	SecretOf func(c *oidc.Client) ([]byte, error)
+	// Fetch gets what clients name by an address; nil: nothing is fetched.
+	Fetch Fetcher
 }
 
 // Provider answers the protocol. It is safe for concurrent use.
 type Provider struct {
 	Options
-	fosite    *fosite.Fosite
-	discovery []byte
-	claims    map[string]bool // every claim there is
-	pictures  *pictures
+	fosite     *fosite.Fosite
+	clientKeys *clientKeys
+	discovery  *discovery
+	claims     map[string]bool // every claim there is
+	pictures   *pictures
 }
 
 // New returns a Provider, or an error if something it depends on is missing.
@@ -103,7 +117,7 @@ func New(o Options) (*Provider, error) {
 	case len(o.PairwiseSalt) < 16:
 		return nil, errors.New("provider: the salt of pairwise subjects is too short")
 	}
-	p := &Provider{Options: o, claims: map[string]bool{}}
+	p := &Provider{Options: o, clientKeys: newClientKeys(o.Fetch, o.Now), claims: map[string]bool{}}
 	for _, name := range o.Claims.ClaimsSupported() {
 		p.claims[name] = true
 	}
@@ -115,11 +129,10 @@ func New(o Options) (*Provider, error) {
 		p.claims["picture"] = true
 	}
 	p.fosite = newFosite(p)
-	doc, err := p.discoveryDocument()
-	if err != nil {
+	p.discovery = &discovery{}
+	if _, err := p.discovery.render(p); err != nil {
 		return nil, err
 	}
-	p.discovery = doc
 	return p, nil
 }
 

@@ -18,7 +18,10 @@ import (
 // discovery lists it.
 func (p *Provider) authenticateClient(ctx context.Context, r *http.Request, form url.Values) (fosite.Client, error) {
 	if form.Has("client_assertion") || form.Has("client_assertion_type") {
-		return nil, fail("invalid_client", "client assertions are not supported")
+		if r.Header.Get("Authorization") != "" || form.Get("client_secret") != "" { // RFC 6749, section 2.3
+			return nil, fail("invalid_request", "more than one client authentication method was used")
+		}
+		return p.authenticateAssertion(ctx, form)
 	}
 	basic, err := basicCredentials(r)
 	if err != nil {
@@ -50,6 +53,8 @@ func (p *Provider) authenticateClient(ctx context.Context, r *http.Request, form
 			return client{c}, nil
 		}
 		return nil, fail("invalid_client", "client authentication failed").because(errors.New("a public client sent a secret"))
+	case c.TokenEndpointAuthMethod == authSecretJWT, c.TokenEndpointAuthMethod == authPrivateKeyJWT:
+		return nil, fail("invalid_client", "client authentication failed").because(errors.New("the client is registered for assertions"))
 	}
 	for _, secret := range secrets {
 		if right, err := p.Secrets.VerifySecret(ctx, c, secret); err != nil {

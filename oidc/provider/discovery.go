@@ -6,6 +6,9 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync"
+
+	"gatehouse/oidc/keys"
 )
 
 // Paths of the endpoints beneath the issuer.
@@ -15,15 +18,19 @@ const (
 	PathUserInfo   = "/oauth2/userinfo"
 	PathIntrospect = "/oauth2/introspect"
 	PathRevoke     = "/oauth2/revoke"
+	PathPAR        = "/oauth2/par"
 	PathJWKS       = "/oauth2/jwks"
 )
 
 // discoveryDocument renders the metadata of OpenID Connect Discovery 1.0, section
 // 3, which is that of RFC 8414 too. It lists what works and nothing else.
-func (p *Provider) discoveryDocument() ([]byte, error) {
+func (p *Provider) discoveryDocument(algorithms []string) ([]byte, error) {
 	issuer := p.Issuer
-	clientAuth := []string{"client_secret_basic", "client_secret_post"}
-	body, err := json.Marshal(map[string]any{
+	clientAuth, clientAlgs := []string{"client_secret_basic", "client_secret_post", authPrivateKeyJWT}, keys.Asymmetric()
+	if p.SecretOf != nil {
+		clientAuth, clientAlgs = append(clientAuth, authSecretJWT), append(clientAlgs, keys.Symmetric()...)
+	}
+	document := map[string]any{
 		"issuer":                 issuer,
 		"authorization_endpoint": issuer + PathAuthorize,
 		"token_endpoint":         issuer + PathToken,
@@ -44,26 +51,60 @@ func (p *Provider) discoveryDocument() ([]byte, error) {
 		"response_modes_supported":                       responseModesSupported,
 		"grant_types_supported":                          append([]string{"implicit"}, grantTypesSupported...),
 		"subject_types_supported":                        []string{"public", "pairwise"},
-		"id_token_signing_alg_values_supported":          p.Keys.Algorithms(),
-		"token_endpoint_auth_methods_supported":          append(clientAuth, "none"),
-		"introspection_endpoint_auth_methods_supported":  clientAuth,
-		"revocation_endpoint_auth_methods_supported":     append(clientAuth, "none"),
+		"id_token_signing_alg_values_supported":          algorithms,
 		"code_challenge_methods_supported":               []string{"S256"},
 		"prompt_values_supported":                        []string{"none", "login", "consent", "select_account"},
 		"display_values_supported":                       []string{"page"},
 		"ui_locales_supported":                           []string{"en", "de", "fr"},
 		"authorization_response_iss_parameter_supported": true,
-	})
+	}
+	for _, endpoint := range []string{"token", "introspection", "revocation"} { // RFC 8414, section 2
+		methods := slices.Clone(clientAuth)
+		if endpoint != "introspection" { // a public client can't introspect
+			methods = append(methods, "none")
+		}
+		document[endpoint+"_endpoint_auth_methods_supported"] = methods
+		document[endpoint+"_endpoint_auth_signing_alg_values_supported"] = clientAlgs
+	}
+	body, err := json.Marshal(document)
 	if err != nil {
 		return nil, fmt.Errorf("render the discovery document: %w", err)
 	}
 	return body, nil
 }
 
+// discovery is the rendered document. It is rendered anew when there are keys of
+// another algorithm.
+type discovery struct {
+	mu         sync.Mutex
+	algorithms []string
+	body       []byte
+}
+
+func (d *discovery) render(p *Provider) ([]byte, error) {
+	algorithms := p.Keys.Algorithms()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.body != nil && slices.Equal(algorithms, d.algorithms) {
+		return d.body, nil
+	}
+	body, err := p.discoveryDocument(algorithms)
+	if err == nil {
+		d.algorithms, d.body = algorithms, body
+	}
+	return body, err
+}
+
 // Discovery answers both discovery addresses: the same document serves OpenID
 // Connect Discovery 1.0 and RFC 8414.
 func (p *Provider) Discovery() http.Handler {
-	return publicJSON(func() []byte { return p.discovery })
+	return publicJSON(func() []byte {
+		body, err := p.discovery.render(p)
+		if err != nil { // what could be rendered once can be again
+			return []byte("{}")
+		}
+		return body
+	})
 }
 
 // JWKS answers the server's public keys (RFC 7517).

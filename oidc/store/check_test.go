@@ -30,7 +30,7 @@ func TestCheckLooksAndChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if version, err := store.Check(ctx, path); version != 1 || err != nil {
+	if version, err := store.Check(ctx, path); version != 2 || err != nil {
 		t.Errorf("while a server runs: version %d, error %v", version, err)
 	}
 	if err := s.Close(); err != nil {
@@ -40,7 +40,7 @@ func TestCheckLooksAndChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if version, err := store.Check(ctx, path); version != 1 || err != nil {
+	if version, err := store.Check(ctx, path); version != 2 || err != nil {
 		t.Errorf("when none runs: version %d, error %v", version, err)
 	}
 	if after, err := os.ReadFile(path); err != nil || !slices.Equal(before, after) {

@@ -8,6 +8,9 @@ import (
 const (
 	qCleanSessions = `DELETE FROM sessions WHERE hash IN (SELECT hash FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`
 
+	qCleanOnce   = `DELETE FROM used_once WHERE hash IN (SELECT hash FROM used_once WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`
+	qCleanPushed = `DELETE FROM pushed_requests WHERE hash IN (SELECT hash FROM pushed_requests WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`
+
 	qCleanGrants = `SELECT n FROM grants WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2`
 
 	qCleanAccess  = `DELETE FROM access_tokens WHERE hash IN (SELECT hash FROM access_tokens WHERE grant_n = $1 LIMIT $2)`
@@ -18,8 +21,8 @@ const (
 
 // Clean deletes up to batch rows that are past their time, in one commit, and
 // returns how many; the caller loops until it returns 0, and others write in
-// between. What goes are sessions past ExpiresAt, and grants past ExpiresAt with
-// their code and tokens. Used codes and refresh tokens stay as long as their
+// between. What goes are sessions, pushed requests and notes of what was used once, past
+// their time, and grants past ExpiresAt with their code and tokens. Used codes and refresh tokens stay as long as their
 // grant, so that their reuse is recognised; a revoked grant stays until its time
 // too. Nothing that still works is ever deleted: a grant outlives its tokens.
 func (s *Store) Clean(ctx context.Context, now time.Time, batch int) (deleted int, err error) {
@@ -29,8 +32,13 @@ func (s *Store) Clean(ctx context.Context, now time.Time, batch int) (deleted in
 			return err
 		}
 		c := cleaner{q: q, left: batch}
-		if err := c.delete(ctx, qCleanSessions, at, c.left); err != nil {
-			return err
+		for _, query := range []string{qCleanSessions, qCleanOnce, qCleanPushed} {
+			if c.left <= 0 {
+				break
+			}
+			if err := c.delete(ctx, query, at, c.left); err != nil {
+				return err
+			}
 		}
 		grants, err := c.expiredGrants(ctx, at)
 		if err != nil {

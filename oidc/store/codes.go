@@ -24,6 +24,7 @@ AND EXISTS (SELECT 1 FROM grants g WHERE g.n = codes.grant_n AND g.revoked_at = 
 // there may be one, both or none, and with them the session and the consent where
 // there are any, in one commit: all of it or nothing. The grant lives at least as
 // long as what it gives. A grant, code or token that exists already is an error.
+// If a.Once was used before, that is oidc.ErrUsed.
 func (s *Store) SaveAuthorization(ctx context.Context, a Authorization) error {
 	const attempt = "save authorization"
 	c, hasCode := a.Code, a.Code != (oidc.Code{})
@@ -31,6 +32,11 @@ func (s *Store) SaveAuthorization(ctx context.Context, a Authorization) error {
 		return fmt.Errorf("%s: the code is of grant %q, not of %q", attempt, c.GrantID, a.Grant.ID)
 	}
 	return named(attempt, s.write(ctx, func(ctx context.Context, q querier) error {
+		if a.Once != nil {
+			if err := useOnce(ctx, q, *a.Once); err != nil {
+				return err
+			}
+		}
 		until := c.ExpiresAt
 		if a.Access != nil && a.Access.ExpiresAt.After(until) {
 			until = a.Access.ExpiresAt

@@ -14,8 +14,22 @@ var schemaSQLite string
 // first leads from version 1 to 2. A step that was released is never changed;
 // schema_sqlite.sql always holds the outcome of all of them.
 func migrationsSQLite() []string {
-	return nil
+	return []string{stepOnceSQLite}
 }
+
+// stepOnceSQLite leads to version 2: what may be used once, and pushed requests.
+const stepOnceSQLite = `CREATE TABLE used_once (
+    hash       BLOB    NOT NULL PRIMARY KEY,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX used_once_by_expiry ON used_once (expires_at);
+CREATE TABLE pushed_requests (
+    hash       BLOB    NOT NULL PRIMARY KEY,
+    client_id  TEXT    NOT NULL,
+    sealed     BLOB    NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pushed_requests_by_expiry ON pushed_requests (expires_at);`
 
 const (
 	qSchemaTables  = `SELECT count(*), coalesce(sum(name = 'gatehouse_schema'), 0) FROM sqlite_schema WHERE type = 'table'`

@@ -215,8 +215,10 @@ func TestNoColumnHoldsMoreOfAPersonThanTheId(t *testing.T) {
 		"consents: subject client_id scopes granted_at",
 		"gatehouse_schema: version",
 		"grants: n id client_id subject session_id scopes claims auth_time amr acr created_at expires_at revoked_at",
+		"pushed_requests: hash client_id sealed expires_at", // sealed by a key that is not in the database
 		"refresh_tokens: hash grant_n scopes issued_at expires_at used_at",
 		"sessions: hash id subject auth_time amr remember last_seen_at expires_at",
+		"used_once: hash expires_at",
 	}
 	s := openStore(t)
 	rows, err := s.readers.QueryContext(t.Context(), `SELECT m.name || ': ' || group_concat(c.name, ' ' ORDER BY c.cid)

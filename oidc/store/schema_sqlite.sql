@@ -84,3 +84,22 @@ CREATE TABLE consents (
     granted_at INTEGER NOT NULL,
     PRIMARY KEY (subject, client_id)
 ) STRICT, WITHOUT ROWID;
+
+-- What may be used once: client assertions by client and jti, pushed requests by
+-- their request_uri.
+CREATE TABLE used_once (
+    hash       BLOB    NOT NULL PRIMARY KEY,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX used_once_by_expiry ON used_once (expires_at);
+
+-- The parameters are sealed: a login_hint may be among them.
+CREATE TABLE pushed_requests (
+    hash       BLOB    NOT NULL PRIMARY KEY,
+    client_id  TEXT    NOT NULL,
+    sealed     BLOB    NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX pushed_requests_by_expiry ON pushed_requests (expires_at);

@@ -125,6 +125,21 @@ type Authorization struct {
 	Access  *oidc.Token         // nil: none is given here
 	Session *oidc.SessionChange // nil: the session stays as it is
 	Consent *oidc.ConsentRecord // nil: nothing to remember
+	Once    *Once               // what this may be the only use of; nil: nothing
+}
+
+// Once is something that may be used once.
+type Once struct {
+	Hash  oidc.Hash
+	Until time.Time // when it could no longer be used anyway
+}
+
+// PushedRequest is an authorisation request that its client has pushed.
+type PushedRequest struct {
+	Hash      oidc.Hash // of its request_uri
+	ClientID  string
+	Sealed    []byte // its parameters, encrypted
+	ExpiresAt time.Time
 }
 
 // Issue is what a code or refresh token is exchanged for. The tokens join the

@@ -117,6 +117,9 @@ func contextCases() []testCase {
 				func() error { _, err := f.s.EndSessions(ctx, "person"); return err },
 				func() error { _, err := f.s.Consent(ctx, "person", "app"); return err },
 				func() error { return f.s.RevokeConsent(ctx, "person", "app") },
+				func() error { return f.s.UseOnce(ctx, store.Once{Until: f.in(time.Hour)}) },
+				func() error { return f.s.PushRequest(ctx, store.PushedRequest{ExpiresAt: f.in(time.Hour)}) },
+				func() error { _, err := f.s.PushedRequest(ctx, oidc.HashOf("unknown")); return err },
 				func() error { _, err := f.s.Clean(ctx, f.in(1000*time.Hour), 100); return err },
 				func() error { return f.s.Ping(ctx) },
 			} {

@@ -30,6 +30,9 @@ type Store interface {
 	EndSessions(ctx context.Context, subject string) (ended int, err error)
 	Consent(ctx context.Context, subject, clientID string) (oidc.ConsentRecord, error)
 	RevokeConsent(ctx context.Context, subject, clientID string) error
+	UseOnce(ctx context.Context, o store.Once) error
+	PushRequest(ctx context.Context, p store.PushedRequest) error
+	PushedRequest(ctx context.Context, h oidc.Hash) (store.PushedRequest, error)
 	Clean(ctx context.Context, now time.Time, batch int) (deleted int, err error)
 	Ping(ctx context.Context) error
 }
@@ -48,6 +51,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"grants", grantCases()},
 		{"sessions", sessionCases()},
 		{"consents", consentCases()},
+		{"once", onceCases()},
 		{"clean", cleanCases()},
 		{"contexts", contextCases()},
 	} {
