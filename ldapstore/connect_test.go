@@ -185,6 +185,8 @@ func (n *nameserver) answer(request []byte) ([]byte, error) {
 		if len(reply.Answers) == 0 {
 			reply.RCode = dnsmessage.RCodeNameError
 		}
+	case strings.HasSuffix(name, ".gone.test."):
+		reply.RCode = dnsmessage.RCodeNameError
 	case question.Type == dnsmessage.TypeA:
 		reply.Answers = append(reply.Answers, dnsmessage.Resource{Header: head, Body: &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}}})
 	}

@@ -3,7 +3,6 @@ package ldapstore
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -64,7 +63,7 @@ func (d *dialer) encrypt(ctx context.Context, e endpoint, raw net.Conn) (*tls.Co
 	}
 	secure := tls.Client(raw, d.trust.config(e.host))
 	if err := secure.HandshakeContext(ctx); err != nil {
-		return nil, explainTLS(lost(err))
+		return nil, &TLSError{URL: e.url, Err: lost(err), host: e.host, now: d.now()}
 	}
 	return secure, nil
 }
@@ -133,24 +132,4 @@ func startTLSAnswer(message []byte) error {
 		return fmt.Errorf("%w: the answer has no message", errBadMessage)
 	}
 	return fmt.Errorf("the server refuses: result code %d: %q", code[0], text)
-}
-
-// explainTLS says what an operator can do about a failed handshake.
-func explainTLS(err error) error {
-	var unknown x509.UnknownAuthorityError
-	var name x509.HostnameError
-	var expired x509.CertificateInvalidError
-	var record tls.RecordHeaderError
-	switch {
-	case errors.As(err, &unknown):
-		return fmt.Errorf("TLS: the certificate is signed by an authority that is not trusted; name it in directory.ca_file: %w", err)
-	case errors.As(err, &name):
-		return fmt.Errorf("TLS: the certificate is for another host; use a name that it holds in directory.url: %w", err)
-	case errors.As(err, &expired):
-		return fmt.Errorf("TLS: the certificate cannot be used: %w", err)
-	case errors.As(err, &record):
-		return fmt.Errorf("TLS: the port does not speak TLS; use the port for ldaps, or ldap:// with start_tls: %w", err)
-	default:
-		return fmt.Errorf("TLS: %w", err)
-	}
 }

@@ -17,10 +17,11 @@ var errTimeout = errors.New("no answer in time")
 // connections, or a read might run in the name of the person who signed in last.
 type server struct {
 	endpoint
-	reads *pool
-	binds *pool
-	down  atomic.Bool // it did not answer lately; see Directory.awaitReturn
-	gone  atomic.Bool // the domain's records no longer name it
+	dialer *dialer // nil for a domain whose servers aren't known
+	reads  *pool
+	binds  *pool
+	down   atomic.Bool // it did not answer lately; see Directory.awaitReturn
+	gone   atomic.Bool // the domain's records no longer name it
 }
 
 func newServer(e endpoint, o *Options, dialer *dialer, account *serviceAccount) *server {
@@ -30,6 +31,7 @@ func newServer(e endpoint, o *Options, dialer *dialer, account *serviceAccount) 
 	}
 	return &server{
 		endpoint: e,
+		dialer:   dialer,
 		reads: newPool(o.PoolSize, readTrust, o.Now, func(ctx context.Context) (*conn, error) {
 			c, err := dialer.dial(ctx, e)
 			if err != nil {

@@ -85,6 +85,13 @@ func (t *trust) readPair() error {
 	return nil
 }
 
+// authorities returns those that are trusted now; nil for the system's.
+func (t *trust) authorities() *x509.CertPool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.roots
+}
+
 // config returns the settings of one handshake with a server of this name.
 func (t *trust) config(host string) *tls.Config {
 	t.mu.Lock()

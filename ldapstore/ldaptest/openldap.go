@@ -16,6 +16,7 @@ type settings struct {
 	config string
 	tail   string
 	socket string
+	access string
 }
 
 // Option changes what Start starts.
@@ -30,6 +31,9 @@ func WithGlobal(lines string) Option { return func(s *settings) { s.config += li
 
 // WithDatabase adds lines at the end of the database's part of slapd.conf.
 func WithDatabase(lines string) Option { return func(s *settings) { s.tail += lines + "\n" } }
+
+// WithAccess adds lines before the database's rules of access.
+func WithAccess(lines string) Option { return func(s *settings) { s.access += lines + "\n" } }
 
 // WithSocket has slapd listen on a socket too. Its path has to be short.
 func WithSocket(path string) Option { return func(s *settings) { s.socket = path } }
@@ -112,6 +116,7 @@ func (s *Server) configuration(o settings) string {
 	line("dbnosync") // nothing here outlives the test
 	line("maxsize 268435456")
 	line("index objectClass,uid,mail,member,uniqueMember,memberOf,memberUid,entryUUID,entryCSN eq")
+	b.WriteString(o.access)
 	line("access to attrs=userPassword by self write by anonymous auth by * none")
 	line("access to * by dn.exact=%q read by self read by * none", s.ServiceDN)
 	line("overlay memberof")
