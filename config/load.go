@@ -207,6 +207,9 @@ func readRegular(path string) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("not a plain file")
 	}
+	if info.Mode().Perm()&0o002 != 0 { // whoever can write it decides whom the server believes
+		return nil, errors.New("everybody on this machine can change it; take that away with chmod o-w")
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

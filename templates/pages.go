@@ -27,7 +27,6 @@ const (
 	ProblemThrottled      Problem = "throttled"       // too many tries; see SignIn.RetryIn
 	ProblemExpired        Problem = "expired"         // the password can no longer be used
 	ProblemMustChange     Problem = "must_change"     // the password has to be changed before use
-	ProblemLocked         Problem = "locked"          // the directory locked the account
 	ProblemDisabled       Problem = "disabled"        // the account is switched off
 	ProblemAccountExpired Problem = "account_expired" // the account is past its end date
 	ProblemOutsideHours   Problem = "outside_hours"   // not at this time or from this place
@@ -41,7 +40,7 @@ const (
 // Problems returns every problem with a sentence of its own.
 func Problems() []Problem {
 	return []Problem{
-		ProblemWrong, ProblemThrottled, ProblemExpired, ProblemMustChange, ProblemLocked, ProblemDisabled,
+		ProblemWrong, ProblemThrottled, ProblemExpired, ProblemMustChange, ProblemDisabled,
 		ProblemAccountExpired, ProblemOutsideHours, ProblemUnavailable, ProblemSessionLost, ProblemNewPassword, ProblemUncertain,
 		ProblemUnknown,
 	}

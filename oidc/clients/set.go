@@ -153,6 +153,9 @@ func (s *Set) look(name string) (*entry, error) {
 	if !info.Mode().IsRegular() { // opening a pipe would wait for ever
 		return nil, errors.New("not a plain file")
 	}
+	if info.Mode().Perm()&0o002 != 0 {
+		return nil, errors.New("everybody on this machine can change it; take that away with chmod o-w")
+	}
 	old := s.last[name]
 	if old != nil && !old.racy && sameFile(old.info, info) {
 		return old, nil

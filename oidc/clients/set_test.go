@@ -365,3 +365,18 @@ func BenchmarkReloadOfNothingNew(b *testing.B) {
 		}
 	}
 }
+
+func TestAClientFileThatEverybodyCanChangeIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "nextcloud.yaml")
+	if err := os.WriteFile(path, []byte(nextcloud), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := clients.Open(dir); err == nil || !strings.Contains(err.Error(), "chmod o-w") {
+		t.Errorf("%v", err)
+	}
+}

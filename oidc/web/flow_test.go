@@ -113,7 +113,7 @@ func TestEveryRefusalIsSaidAsPlainlyAsIsSafe(t *testing.T) {
 	}
 	seen := map[string]oidc.SignInReason{wrong: oidc.ReasonWrongPassword}
 	for _, reason := range []oidc.SignInReason{
-		oidc.ReasonPasswordExpired, oidc.ReasonMustChange, oidc.ReasonLocked, oidc.ReasonDisabled, oidc.ReasonAccountExpired, oidc.ReasonOutsideHours,
+		oidc.ReasonPasswordExpired, oidc.ReasonMustChange, oidc.ReasonDisabled, oidc.ReasonAccountExpired, oidc.ReasonOutsideHours,
 	} {
 		h.directory.answer("ada", &oidc.SignInError{Reason: reason, Err: errors.New("result code 49")})
 		v := b.signIn("app", "ada", "right-ada")
@@ -125,6 +125,12 @@ func TestEveryRefusalIsSaidAsPlainlyAsIsSafe(t *testing.T) {
 		if !strings.Contains(h.logs.String(), "reason="+string(reason)) {
 			t.Errorf("the audit log lacks %s", reason)
 		}
+	}
+	// A directory says locked whatever the password, so the page must not: it would
+	// tell a stranger that there is such an account. The audit log does.
+	h.directory.answer("ada", &oidc.SignInError{Reason: oidc.ReasonLocked, Err: errors.New("result code 49")})
+	if locked := strip(b.signIn("app", "ada", "wrong")); locked != wrong || !strings.Contains(locked, "locked") || !strings.Contains(h.logs.String(), "reason=locked") {
+		t.Errorf("a locked account looks different from a wrong password:\n%s", locked)
 	}
 	if _, signedIn := b.cookies[sessionCookie]; signedIn {
 		t.Error("a refused sign-in left a session")

@@ -158,20 +158,20 @@ func outcomeOf(err error) outcome {
 // problemOf says what a person reads. That a name is unknown, that it is
 // ambiguous and that the password is wrong are one sentence. So is that the person
 // is throttled under another of their names: to say it would tell a stranger that
-// the two names belong to one person, or that this one belongs to anybody. The
-// others are told apart: a directory says them only to who has the right password,
-// or by a policy of its own that lets anybody know (as slapd's ppolicy_use_lockout
-// does).
+// the two names belong to one person, or that this one belongs to anybody. And so
+// is a lock after failures, which directories tell whatever the password is (389
+// DS by code 19, Active Directory by 775, slapd by ppolicy_use_lockout): that
+// sentence says for everybody that the account may be locked. The others are told
+// apart: a directory says them only to who has the right password.
 func problemOf(reason oidc.SignInReason) templates.Problem {
 	switch reason {
-	case oidc.ReasonUnknownUser, oidc.ReasonAmbiguous, oidc.ReasonWrongPassword, oidc.ReasonEmptyPassword, oidc.ReasonThrottled:
+	case oidc.ReasonUnknownUser, oidc.ReasonAmbiguous, oidc.ReasonWrongPassword, oidc.ReasonEmptyPassword, oidc.ReasonThrottled,
+		oidc.ReasonLocked:
 		return templates.ProblemWrong
 	case oidc.ReasonPasswordExpired:
 		return templates.ProblemExpired
 	case oidc.ReasonMustChange:
 		return templates.ProblemMustChange
-	case oidc.ReasonLocked:
-		return templates.ProblemLocked
 	case oidc.ReasonDisabled:
 		return templates.ProblemDisabled
 	case oidc.ReasonAccountExpired:
