@@ -37,7 +37,11 @@ func (d *Directory) Authenticate(ctx context.Context, name, password string) (*o
 	default:
 		return nil, d.decoy(ctx, t, &oidc.SignInError{Reason: oidc.ReasonAmbiguous})
 	}
-	e := people[0]
+	return d.prove(ctx, t, people[0], found, password)
+}
+
+// prove tries the password of the one person who was found.
+func (d *Directory) prove(ctx context.Context, t *table, e *entry, found *server, password string) (*oidc.User, error) {
 	u, err := t.user(e, d.now())
 	if err != nil {
 		return nil, err

@@ -23,12 +23,13 @@ type Step struct {
 
 // What a Step tells of.
 const (
-	StepSearch   = "search"   // one search was run
-	StepKind     = "kind"     // the kind of the directory was found
-	StepEntry    = "entry"    // the person's entry was chosen
-	StepGroup    = "group"    // the person belongs to a group
-	StepBind     = "bind"     // a password was tried
-	StepPassword = "password" // a password was changed
+	StepSearch    = "search"    // one search was run
+	StepDirectory = "directory" // of several, the one named in Server is asked
+	StepKind      = "kind"      // the kind of the directory was found
+	StepEntry     = "entry"     // the person's entry was chosen
+	StepGroup     = "group"     // the person belongs to a group
+	StepBind      = "bind"      // a password was tried
+	StepPassword  = "password"  // a password was changed
 )
 
 type traceKey struct{}

@@ -45,7 +45,7 @@ func (s *Server) AddPerson(p Person) {
 	for name, values := range p.More {
 		attributes[name] = append(attributes[name], values...)
 	}
-	s.Add(p.DN(), attributes)
+	s.Add(s.here(p.DN()), attributes)
 }
 
 // AddGroup adds a group online.

@@ -2,6 +2,7 @@ package ldaptest
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"net"
 	"net/url"
@@ -17,6 +18,7 @@ type settings struct {
 	tail   string
 	socket string
 	access string
+	base   string
 }
 
 // Option changes what Start starts.
@@ -38,19 +40,26 @@ func WithAccess(lines string) Option { return func(s *settings) { s.access += li
 // WithSocket has slapd listen on a socket too. Its path has to be short.
 func WithSocket(path string) Option { return func(s *settings) { s.socket = path } }
 
+// WithBase puts everything under another root than BaseDN, of the form o=Example, so
+// that two servers hold different names.
+func WithBase(dn string) Option { return func(s *settings) { s.base = dn } }
+
 // Start starts an OpenLDAP of its own for a test. It ends with the test.
 func Start(t testing.TB, options ...Option) *Server {
 	t.Helper()
 	const packages = "slapd and slapd-contrib"
 	slapd, slapadd := need(t, "slapd", packages), need(t, "slapadd", packages)
-	o := settings{ldif: LDIF(People(), Groups())}
+	o := settings{ldif: LDIF(People(), Groups()), base: BaseDN}
 	for _, option := range options {
 		option(&o)
 	}
+	if o.base != BaseDN {
+		o.ldif = rebase(o.ldif, o.base)
+	}
 	s := &Server{
-		t: t, dir: t.TempDir(), Kind: kindOpenLDAP, BaseDN: BaseDN, program: slapd, people: People(),
-		AdminDN: "cn=admin," + BaseDN, AdminPassword: rand.Text(),
-		ServiceDN: "uid=reader,ou=services," + BaseDN, ServicePassword: rand.Text(),
+		t: t, dir: t.TempDir(), Kind: kindOpenLDAP, BaseDN: o.base, program: slapd, people: People(),
+		AdminDN: "cn=admin," + o.base, AdminPassword: rand.Text(),
+		ServiceDN: "uid=reader,ou=services," + o.base, ServicePassword: rand.Text(),
 	}
 	s.CAFile = filepath.Join(s.dir, "ca.pem")
 	s.command = func() []string {
@@ -83,7 +92,7 @@ func (s *Server) install(slapadd string, o settings) error {
 	}
 	var service ldifWriter
 	service.entry(s.ServiceDN, "objectClass", "account", "objectClass", "simpleSecurityObject",
-		"uid", "reader", "userPassword", s.ServicePassword, "pwdPolicySubentry", PolicyPatient)
+		"uid", "reader", "userPassword", s.ServicePassword, "pwdPolicySubentry", s.here(PolicyPatient))
 	seed := filepath.Join(s.dir, "seed.ldif")
 	if err := os.WriteFile(seed, []byte(o.ldif+"\n"+service.b.String()), 0o600); err != nil {
 		return err
@@ -129,5 +138,24 @@ func (s *Server) configuration(o settings) string {
 	line("overlay syncprov")
 	line("syncprov-sessionlog 1000")
 	b.WriteString(o.tail)
+	return s.here(b.String())
+}
+
+// here moves names under this server's root.
+func (s *Server) here(text string) string { return strings.ReplaceAll(text, BaseDN, s.BaseDN) }
+
+// rebase moves the entries of an LDIF under another root.
+func rebase(ldif, base string) string {
+	var b strings.Builder
+	for line := range strings.Lines(ldif) {
+		name, encoded, found := strings.Cut(strings.TrimSuffix(line, "\n"), ":: ")
+		value, err := base64.StdEncoding.DecodeString(encoded)
+		if !found || err != nil {
+			b.WriteString(strings.ReplaceAll(line, BaseDN, base))
+			continue
+		}
+		moved := strings.ReplaceAll(string(value), BaseDN, base)
+		fmt.Fprintf(&b, "%s:: %s\n", name, base64.StdEncoding.EncodeToString([]byte(moved)))
+	}
 	return b.String()
 }

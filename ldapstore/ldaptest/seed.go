@@ -69,9 +69,9 @@ func PersonDN(uid string) string { return Person{UID: uid}.DN() }
 // PersonDN returns the DN of the person with this uid on this server.
 func (s *Server) PersonDN(uid string) string {
 	if i := slices.IndexFunc(s.people, func(p Person) bool { return p.UID == uid }); i >= 0 {
-		return s.people[i].dn(s.Kind)
+		return s.here(s.people[i].dn(s.Kind))
 	}
-	return Person{UID: uid}.dn(s.Kind)
+	return s.here(Person{UID: uid}.dn(s.Kind))
 }
 
 // GroupDN returns the DN of a group by its RDN, as in "cn=staff".
