@@ -219,7 +219,14 @@ func (l *loader) checkBinding(c *Config) {
 func (l *loader) checkNames(c *Config) {
 	d := c.Directory
 	type named struct{ key, value string }
-	for _, dn := range []named{{"directory.base_dn", d.BaseDN}, {"directory.user_base_dn", d.UserBaseDN}, {"directory.group_base_dn", d.GroupBaseDN}} {
+	dns := []named{{"directory.base_dn", d.BaseDN}}
+	for _, dn := range d.UserBaseDN {
+		dns = append(dns, named{"directory.user_base_dn", dn})
+	}
+	for _, dn := range d.GroupBaseDN {
+		dns = append(dns, named{"directory.group_base_dn", dn})
+	}
+	for _, dn := range dns {
 		if _, written := l.found[dn.key]; written && !strings.Contains(dn.value, "=") {
 			l.problem(dn.key, fmt.Sprintf("%q is not a distinguished name", clip(dn.value)), "write one such as dc=example,dc=org")
 		}
@@ -243,8 +250,21 @@ func (l *loader) checkNames(c *Config) {
 			l.problem("directory.password_change_url", fmt.Sprintf("%q is not an https address", clip(address)), "write one such as https://password.example.org/")
 		}
 	}
-	if _, written := l.found["directory.login_attributes"]; written && len(d.LoginAttributes) == 0 {
-		l.problem("directory.login_attributes", "it is empty", "name attributes such as [uid, mail], or leave it out")
+	for _, list := range []struct {
+		key    string
+		values []string
+		hint   string
+	}{
+		{"directory.login_attributes", d.LoginAttributes, "name attributes such as [uid, mail], or leave it out"},
+		{"directory.user_base_dn", d.UserBaseDN, "name a place such as ou=people,dc=example,dc=org, or leave it out"},
+		{"directory.group_base_dn", d.GroupBaseDN, "name a place such as ou=groups,dc=example,dc=org, or leave it out"},
+		{"directory.account_rules", d.AccountRules, "write none, or leave it out"},
+		{"directory.member_attributes", d.MemberAttributes, "write none, or leave it out"},
+		{"directory.group_display_attributes", d.GroupDisplayAttributes, "write none, or leave it out"},
+	} {
+		if _, written := l.found[list.key]; written && len(list.values) == 0 {
+			l.problem(list.key, "it is empty", list.hint)
+		}
 	}
 }
 

@@ -96,8 +96,8 @@ type Directory struct {
 	BindPassword      Secret        `mapstructure:"bind_password"`
 	BindPasswordFile  string        `mapstructure:"bind_password_file"`
 	BaseDN            string        `mapstructure:"base_dn"`
-	UserBaseDN        string        `mapstructure:"user_base_dn"`
-	GroupBaseDN       string        `mapstructure:"group_base_dn"`
+	UserBaseDN        []string      `mapstructure:"user_base_dn"`
+	GroupBaseDN       []string      `mapstructure:"group_base_dn"`
 	Kind              string        `mapstructure:"kind"`
 	LoginAttributes   []string      `mapstructure:"login_attributes"`
 	UserFilter        string        `mapstructure:"user_filter"`
@@ -109,6 +109,44 @@ type Directory struct {
 	PasswordChangeURL string        `mapstructure:"password_change_url"`
 	Timeout           time.Duration `mapstructure:"timeout"`
 	PoolSize          int           `mapstructure:"pool_size"`
+
+	// More of what follows from the kind; "none" does without.
+	QualifiedNames         string   `mapstructure:"qualified_names"`
+	IDFormat               string   `mapstructure:"id_format"`
+	AccountRules           []string `mapstructure:"account_rules"`
+	PasswordExpiry         string   `mapstructure:"password_expiry"`
+	MemberAttributes       []string `mapstructure:"member_attributes"`
+	MemberNameAttribute    string   `mapstructure:"member_name_attribute"`
+	MemberNameSource       string   `mapstructure:"member_name_source"`
+	MemberOfAttribute      string   `mapstructure:"member_of_attribute"`
+	TokenGroupsAttribute   string   `mapstructure:"token_groups_attribute"`
+	PrimaryGroupSource     string   `mapstructure:"primary_group_source"`
+	PrimaryGroupAttribute  string   `mapstructure:"primary_group_attribute"`
+	EntryDNAttribute       string   `mapstructure:"entry_dn_attribute"`
+	GroupNameAttribute     string   `mapstructure:"group_name_attribute"`
+	GroupDisplayAttributes []string `mapstructure:"group_display_attributes"`
+	IgnoreReferences       string   `mapstructure:"ignore_references"`
+}
+
+// Table returns what is written of all that otherwise follows from the kind, by
+// key.
+func (d Directory) Table() map[string][]string {
+	table := map[string][]string{
+		"login_attributes": d.LoginAttributes, "account_rules": d.AccountRules, "member_attributes": d.MemberAttributes,
+		"group_display_attributes": d.GroupDisplayAttributes,
+	}
+	for key, text := range map[string]string{
+		"user_filter": d.UserFilter, "qualified_names": d.QualifiedNames, "id_attribute": d.IDAttribute, "id_format": d.IDFormat,
+		"password_expiry": d.PasswordExpiry, "group_filter": d.GroupFilter, "member_name_attribute": d.MemberNameAttribute,
+		"member_name_source": d.MemberNameSource, "member_of_attribute": d.MemberOfAttribute, "token_groups_attribute": d.TokenGroupsAttribute,
+		"primary_group_source": d.PrimaryGroupSource, "primary_group_attribute": d.PrimaryGroupAttribute, "entry_dn_attribute": d.EntryDNAttribute,
+		"group_name_attribute": d.GroupNameAttribute, "ignore_references": d.IgnoreReferences,
+	} {
+		if text != "" {
+			table[key] = []string{text}
+		}
+	}
+	return table
 }
 
 // CustomClaim is a claim that no specification knows.

@@ -60,11 +60,25 @@ func (l *loader) readEnvironment() {
 			continue
 		}
 		t := texts{l.env[name]}
-		if s.kind == kindList || s.kind == kindNetworks {
+		switch s.kind {
+		case kindList, kindNetworks:
 			t = strings.FieldsFunc(l.env[name], func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
+		case kindLines: // names of entries hold commas and blanks
+			t = splitLines(l.env[name])
 		}
 		l.take(s, t, source{file: environment, key: name})
 	}
+}
+
+// splitLines takes a text apart at its semicolons and line breaks.
+func splitLines(text string) texts {
+	t := texts{}
+	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ';' || r == '\n' }) {
+		if part = strings.TrimSpace(part); part != "" {
+			t = append(t, part)
+		}
+	}
+	return t
 }
 
 // preferEnvironment settles the two ways of giving a secret: a variable of one

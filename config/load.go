@@ -135,7 +135,7 @@ func (l *loader) settle() (*Config, error) {
 // zero is the value of a setting that is not there.
 func (s *setting) zero() any {
 	switch s.kind {
-	case kindList:
+	case kindList, kindLines:
 		return []string(nil)
 	case kindNetworks:
 		return nil

@@ -129,7 +129,7 @@ claims:
 		Throttle:     config.Throttle{AccountFailures: 3, NetworkFailures: 50, Window: 10 * time.Minute, MaxWait: 2 * time.Hour},
 		Directory: config.Directory{
 			URL: []string{"ldap://ldap.example.org:1389"}, StartTLS: true, CAFile: cert, BindDN: `CN=Gate\, House,DC=x`, BindPasswordFile: h.path("bind.pw"),
-			BaseDN: "dc=x", UserBaseDN: "ou=people,dc=x", GroupBaseDN: "ou=groups,dc=x", Kind: "389ds", LoginAttributes: []string{"uid", "mail"},
+			BaseDN: "dc=x", UserBaseDN: []string{"ou=people,dc=x"}, GroupBaseDN: []string{"ou=groups,dc=x"}, Kind: "389ds", LoginAttributes: []string{"uid", "mail"},
 			UserFilter: "(&(objectClass=person)(!(employeeType=robot)))", IDAttribute: "nsUniqueId", GroupFilter: "(objectClass=groupOfNames)",
 			NestedGroups: false, PasswordChange: "off", PasswordChangeURL: "https://password.example.org/", Timeout: 1500 * time.Millisecond, PoolSize: 4,
 		},

@@ -82,8 +82,8 @@ what to do; the server doesn't start while there is one.
 - Relative paths are relative to the folder of the file.
 - A list may be written as a single text. Durations are written 60s, 15m, 12h or 30d.
 - Environment variables go before the file: ` + "`GATEHOUSE_`" + ` and the key in capitals with underscores, such as
-  ` + "`GATEHOUSE_DIRECTORY_BASE_DN`" + `. Lists are separated by commas or blanks. An empty variable counts as not set, an unknown
-  one is an error. The file itself may be left out.
+  ` + "`GATEHOUSE_DIRECTORY_BASE_DN`" + `. Lists are separated by commas or blanks, lists of texts by semicolons. An empty variable
+  counts as not set, an unknown one is an error. The file itself may be left out.
 - Every secret can be in a file of its own: ` + "`…_file`" + `, or ` + "`GATEHOUSE_…_FILE`" + `. A file with a secret that others than its owner may
   read or write stops the start. Credentials of systemd (` + "`LoadCredential=`" + `) are taken as they are.
 - A reload is what happens without a restart. Where it says so, a setting or the files behind it are read again; all else takes a restart, which

@@ -14,6 +14,7 @@ const (
 	kindDuration kind = "duration"
 	kindLevel    kind = "level"
 	kindList     kind = "list"
+	kindLines    kind = "list of texts"
 	kindNetworks kind = "list of networks"
 	kindSecret   kind = "secret"
 	kindClaims   kind = "claim: attributes"
@@ -84,13 +85,28 @@ var settings = []setting{
 	{key: "directory.bind_password", kind: kindSecret, reload: atStart, doc: "Its password. Better keep it in a file of its own; here, the configuration file may be readable for the server's account alone."},
 	{key: "directory.bind_password_file", kind: kindFile, reload: livePassword, doc: "The file with its password, readable for the server's account alone. One line break at the end doesn't count."},
 	{key: "directory.base_dn", kind: kindText, required: true, reload: atStart, doc: "Where people and groups are looked for. May be left out if the next two are both there."},
-	{key: "directory.user_base_dn", kind: kindText, defDoc: "directory.base_dn", reload: atStart, doc: "Where people are looked for."},
-	{key: "directory.group_base_dn", kind: kindText, defDoc: "directory.base_dn", reload: atStart, doc: "Where groups are looked for."},
-	{key: "directory.kind", kind: kindText, defDoc: "found by asking", values: []string{"openldap", "ad", "389ds", "freeipa", "lldap", "custom"}, reload: atStart, doc: "What the directory is. It decides about the filters and attributes below."},
-	{key: "directory.login_attributes", kind: kindList, defDoc: "by kind", reload: atStart, doc: "The attributes that a typed name is compared with, such as uid and mail. The first one names the person."},
+	{key: "directory.user_base_dn", kind: kindLines, defDoc: "directory.base_dn; in FreeIPA below it", reload: atStart, doc: "Where people are looked for; one place or several. Without it, FreeIPA's are looked for in cn=users,cn=accounts."},
+	{key: "directory.group_base_dn", kind: kindLines, defDoc: "directory.base_dn; in FreeIPA below it", reload: atStart, doc: "Where groups are looked for; one place or several. A group elsewhere is none."},
+	{key: "directory.kind", kind: kindText, defDoc: "found by asking", values: []string{"openldap", "ad", "389ds", "freeipa", "lldap", "glauth", "apacheds", "edirectory", "custom"}, reload: atStart, doc: "What the directory is. It decides about the filters and attributes below; `gatehouse directory show` prints them. Where it says \"by kind\" an attribute can be left out by writing none. See [Directories](directories.md)."},
+	{key: "directory.login_attributes", kind: kindList, defDoc: "by kind", reload: atStart, doc: "The attributes that a typed name is compared with, such as uid and mail. The first one names the person. Whoever types a name that fits two people is refused."},
+	{key: "directory.qualified_names", kind: kindText, defDoc: "by kind", values: []string{"true", "false"}, reload: atStart, doc: "Whether EXAMPLE\\alice and alice@example.org are taken for the sAMAccountName alice too, if that is the domain of the directory."},
 	{key: "directory.user_filter", kind: kindText, defDoc: "by kind", reload: atStart, doc: "An LDAP filter that says which entries are people."},
 	{key: "directory.id_attribute", kind: kindText, defDoc: "by kind", reload: atStart, doc: "The attribute with the stable id that becomes sub. A change of it makes everybody a stranger to every application."},
+	{key: "directory.id_format", kind: kindText, defDoc: "by id_attribute", values: []string{"text", "uuid", "guid", "octets"}, reload: atStart, doc: "How the id is kept: as text; as text that is a UUID; as 16 bytes in Microsoft's order; as 16 bytes in their own order."},
+	{key: "directory.account_rules", kind: kindLines, defDoc: "by kind", reload: atStart, doc: "What says whether an account may be used, each an attribute, a blank and how to read it: `disabled_if:VALUE`, `disabled_by_flag:NUMBER`, `disabled_until_time`, `expired_at_time`, `expired_at_day` (since 1970) or `expired_at_filetime` (Active Directory's)."},
+	{key: "directory.password_expiry", kind: kindText, defDoc: "by kind", reload: atStart, doc: "The attribute with the time at which a password ends, for servers that don't look at it when somebody signs in."},
 	{key: "directory.group_filter", kind: kindText, defDoc: "by kind", reload: atStart, doc: "An LDAP filter that says which entries are groups."},
+	{key: "directory.member_attributes", kind: kindList, defDoc: "by kind", reload: atStart, doc: "The attributes of a group that hold the DNs of its members."},
+	{key: "directory.member_name_attribute", kind: kindText, defDoc: "by kind", reload: atStart, doc: "The attribute of a group that holds bare names of members, such as memberUid."},
+	{key: "directory.member_name_source", kind: kindText, defDoc: "by kind", reload: atStart, doc: "The attribute of a person that such a name is compared with."},
+	{key: "directory.member_of_attribute", kind: kindText, defDoc: "by kind", reload: atStart, doc: "The attribute of people and groups in which the server keeps the DNs of their groups."},
+	{key: "directory.token_groups_attribute", kind: kindText, defDoc: "by kind", reload: atStart, doc: "The attribute of a person in which Active Directory works out all groups. With none, nested groups are looked up level by level."},
+	{key: "directory.primary_group_source", kind: kindText, defDoc: "by kind", reload: atStart, doc: "The attribute of a person with the number of the primary group, such as gidNumber."},
+	{key: "directory.primary_group_attribute", kind: kindText, defDoc: "by kind", reload: atStart, doc: "The attribute of a group that such a number is compared with."},
+	{key: "directory.entry_dn_attribute", kind: kindText, defDoc: "by kind", reload: atStart, doc: "The attribute that can be searched for an entry's own DN, such as entryDN. With none, groups that memberOf names are read one by one."},
+	{key: "directory.group_name_attribute", kind: kindText, defDoc: "by kind", reload: atStart, doc: "The attribute that names a group."},
+	{key: "directory.group_display_attributes", kind: kindList, defDoc: "by kind", reload: atStart, doc: "The attributes that describe a group to people; the first with a value counts."},
+	{key: "directory.ignore_references", kind: kindText, defDoc: "by kind", values: []string{"true", "false"}, reload: atStart, doc: "Whether an answer counts as whole although it names other places to search, as Active Directory's do at the root of a domain. They are never followed."},
 	{key: "directory.nested_groups", kind: kindFlag, def: "true", reload: atStart, doc: "Whether members of a group within a group count as members of the outer one."},
 	{key: "directory.password_change", kind: kindText, def: "page", values: []string{"page", "off"}, reload: atStart, doc: "What happens to somebody whose password must be changed, or has expired while the directory still lets them in (grace). `page`: they choose a new one on our page, and the directory's own rules decide about it. `off`: they are told to change it elsewhere. The service account needs no further right; people need the usual one to write their own password. Active Directory and 389 DS want an encrypted connection."},
 	{key: "directory.password_change_url", kind: kindText, defDoc: "none", reload: atStart, doc: "Your organisation's own page for passwords, https only. People whose password has expired get a link to it where our page can't help, and with password_change: off always."},

@@ -25,7 +25,7 @@ type texts []string
 // taken from base. Secrets are never echoed.
 func (s *setting) read(t texts, base string) (any, error) {
 	switch s.kind {
-	case kindList:
+	case kindList, kindLines:
 		return s.readList(t)
 	case kindNetworks:
 		return readNetworks(t)

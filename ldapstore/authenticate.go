@@ -46,14 +46,17 @@ func (d *Directory) prove(ctx context.Context, t *table, e *entry, found *server
 	if err != nil {
 		return nil, err
 	}
-	trace(ctx, Step{What: StepEntry, DN: e.dn, Detail: "account is " + u.State.String()})
+	trace(ctx, Step{What: StepEntry, DN: e.dn, Detail: t.remarks(e, u.State)})
 	if err := oidc.GuardBind(ctx, u.ID); err != nil {
 		return nil, d.decoy(ctx, t, &oidc.SignInError{Reason: oidc.ReasonThrottled, Subject: u.ID, Err: err})
 	}
 	begin := time.Now()
 	controls, err := d.bind(ctx, found, e.dn, password)
 	accepted := err == nil
-	err = ofSubject(t.judge(err, controls, u.State), u.ID)
+	if err = t.judge(err, controls, u.State); err == nil {
+		err = t.expired(e, d.now())
+	}
+	err = ofSubject(err, u.ID)
 	d.offerChange(err, t, accepted)
 	if isRefusal(err) {
 		d.pace.note(time.Since(begin))
@@ -129,7 +132,7 @@ func ofSubject(err error, id string) error {
 func (d *Directory) decoy(ctx context.Context, t *table, refused *oidc.SignInError) error {
 	begin := time.Now()
 	server := d.candidates()[0]
-	_, err := d.bind(ctx, server, "uid="+rand.Text()+","+t.userBase, rand.Text())
+	_, err := d.bind(ctx, server, "uid="+rand.Text()+","+t.userBases[0], rand.Text())
 	if _, answered := resultCode(err); err != nil && !answered {
 		return unavailable("trying a password", err)
 	}

@@ -125,7 +125,7 @@ func TestAGuardStandsBetweenTheSearchAndTheBind(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.Start(t)
 	o := options(s)
-	o.LoginAttributes = []string{"uid", "mail"}
+	o.Table = map[string][]string{"login_attributes": {"uid", "mail"}}
 	d := open(t, o)
 	id := mustUser(t, d, "peter").ID
 	var asked []string

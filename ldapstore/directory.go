@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +21,7 @@ type Directory struct {
 	log     *slog.Logger
 	now     func() time.Time
 	table   atomic.Pointer[table]
+	domain  atomic.Pointer[domain]
 	pace    pace
 	joins   joins
 
@@ -138,7 +138,7 @@ func (d *Directory) UserByName(ctx context.Context, name string) (*oidc.User, er
 	}
 }
 
-// Ping reads the base entry: nil means that people can be looked up now.
+// Ping reads the base entries: nil means that people can be looked up now.
 func (d *Directory) Ping(ctx context.Context) error {
 	ctx, cancel := d.bounded(ctx)
 	defer cancel()
@@ -146,14 +146,18 @@ func (d *Directory) Ping(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = d.search(ctx, query{
-		purpose:    "reading the base entry",
-		base:       t.userBase,
-		scope:      ldap.ScopeBaseObject,
-		filter:     "(objectClass=*)",
-		attributes: []string{noAttributes},
-	})
-	return err
+	for _, base := range t.userBases {
+		if _, err = d.search(ctx, query{
+			purpose:    "reading the base entry",
+			base:       base,
+			scope:      ldap.ScopeBaseObject,
+			filter:     "(objectClass=*)",
+			attributes: []string{noAttributes},
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Kind returns the kind of the directory, asking the server if need be.
@@ -167,45 +171,46 @@ func (d *Directory) Kind(ctx context.Context) (Kind, error) {
 	return t.Kind, nil
 }
 
-// named looks for the people whom a typed name belongs to; two are enough to
-// know that it is ambiguous.
-func (d *Directory) named(ctx context.Context, t *table, name string) ([]*entry, *server, error) {
-	if !searchable(name) {
-		return nil, nil, nil
-	}
-	filters := make([]string, len(t.LoginAttributes))
-	for i, attribute := range t.LoginAttributes {
-		filters[i] = equal(attribute, name)
-	}
-	return d.people(ctx, t, anyOf(filters...))
-}
-
-// searchable reports whether any entry could have this name.
-func searchable(name string) bool {
-	return strings.TrimSpace(name) != "" && len(name) <= 1024 && isText(name)
-}
-
-// people searches for people; an answer with two or more may be cut short.
+// people searches for people.
 func (d *Directory) people(ctx context.Context, t *table, filter string) ([]*entry, *server, error) {
-	a, err := d.search(ctx, query{
-		purpose:    "looking up a person",
-		base:       t.userBase,
-		scope:      ldap.ScopeWholeSubtree,
-		filter:     allOf(t.UserFilter, filter),
-		attributes: t.userAttributes,
-		limit:      2,
-	})
-	if code, _ := resultCode(err); code == ldap.LDAPResultSizeLimitExceeded && len(a.entries) >= 2 {
-		err = nil
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(a.entries) == 0 && a.references && !t.IgnoreReferences {
-		return nil, nil, unavailable("looking up a person", errors.New("the directory says that more may be found elsewhere (referral)"))
-	}
-	return a.entries, a.server, nil
+	return d.peopleWith(ctx, t, "looking up a person", filter, t.wanted(ctx))
 }
+
+// peopleWith searches for people below all bases; an answer with two or more may be
+// cut short. The server is the one that had the last of them.
+func (d *Directory) peopleWith(ctx context.Context, t *table, purpose, filter string, attributes []string) ([]*entry, *server, error) {
+	var people []*entry
+	var found *server
+	for _, base := range t.userBases {
+		a, err := d.search(ctx, query{
+			purpose:    purpose,
+			base:       base,
+			scope:      ldap.ScopeWholeSubtree,
+			filter:     allOf(t.UserFilter, filter),
+			attributes: attributes,
+			limit:      2,
+		})
+		if code, _ := resultCode(err); code == ldap.LDAPResultSizeLimitExceeded && len(a.entries) >= 2 {
+			err = nil
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(a.entries) == 0 && a.references && !t.IgnoreReferences {
+			return nil, nil, unavailable(purpose, errReferral)
+		}
+		if len(a.entries) > 0 || found == nil {
+			found = a.server
+		}
+		if people = append(people, a.entries...); len(people) >= 2 {
+			break
+		}
+	}
+	return people, found, nil
+}
+
+// errReferral means that a server knows that it doesn't know all.
+var errReferral = errors.New("the directory says that more may be found elsewhere (referral)")
 
 // complete turns an entry into a User, with groups.
 func (d *Directory) complete(ctx context.Context, t *table, e *entry) (*oidc.User, error) {
@@ -213,7 +218,7 @@ func (d *Directory) complete(ctx context.Context, t *table, e *entry) (*oidc.Use
 	if err != nil {
 		return nil, err
 	}
-	trace(ctx, Step{What: StepEntry, DN: e.dn, Detail: "account is " + u.State.String()})
+	trace(ctx, Step{What: StepEntry, DN: e.dn, Detail: t.remarks(e, u.State)})
 	u.Groups, err = d.groups(ctx, t, e)
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -23,24 +24,22 @@ type membership struct {
 }
 
 // groups returns all groups of an entry, sorted by DN. The directory is asked in
-// two ways, because neither knows all: groups that list the person, level by
-// level upwards, and what the server itself says in memberOf (dynamic groups, or
-// groups whose members the service account may not see). It is the whole list or
-// an error.
+// several ways, because none knows all: groups that list the person, level by level
+// upwards, what the server itself says in memberOf (dynamic groups, or groups whose
+// members the service account may not see), and the one primary group. It is the
+// whole list or an error.
 func (d *Directory) groups(ctx context.Context, t *table, e *entry) ([]oidc.Group, error) {
 	m := &membership{d: d, t: t, found: map[string]oidc.Group{}}
-	direct, err := m.search(ctx, m.listing(e), nil)
+	direct, err := m.direct(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.climb(ctx, m.add(ctx, direct, func(*entry) []string { return nil })); err != nil {
-		return nil, err
+	if t.TokenGroupsAttribute == "" || t.directOnly {
+		err = m.climbFrom(ctx, e, direct)
+	} else {
+		err = m.byToken(ctx, e, direct)
 	}
-	told, err := m.told(ctx, e.values(t.MemberOfAttribute))
 	if err != nil {
-		return nil, err
-	}
-	if err := m.climb(ctx, m.add(ctx, told, func(*entry) []string { return nil })); err != nil {
 		return nil, err
 	}
 	all := make([]oidc.Group, 0, len(m.found))
@@ -51,15 +50,38 @@ func (d *Directory) groups(ctx context.Context, t *table, e *entry) ([]oidc.Grou
 	return all, nil
 }
 
-// listing is the filter for the groups that list a person: by DN, or by name.
-func (m *membership) listing(e *entry) string {
+// direct returns the groups that list a person, by DN, by name or by number.
+func (m *membership) direct(ctx context.Context, e *entry) ([]*entry, error) {
 	filters := m.t.memberFilters(e.dn)
 	if m.t.MemberNameAttribute != "" {
 		for _, name := range e.values(m.t.MemberNameSource) {
 			filters = append(filters, equal(m.t.MemberNameAttribute, name))
 		}
 	}
-	return anyOf(filters...)
+	if primary := m.t.primaryGroup(e); primary != "" {
+		filters = append(filters, primary)
+	}
+	if len(filters) == 0 {
+		return nil, nil
+	}
+	return m.search(ctx, anyOf(filters...), nil)
+}
+
+// climbFrom takes direct groups in, and those above them, and then what memberOf
+// names besides: some servers have nested groups in it too, so that comes last.
+func (m *membership) climbFrom(ctx context.Context, e *entry, direct []*entry) error {
+	none := func(*entry) []string { return nil }
+	if err := m.climb(ctx, m.add(ctx, direct, none)); err != nil {
+		return err
+	}
+	told, err := m.told(ctx, slices.DeleteFunc(slices.Clone(e.values(m.t.MemberOfAttribute)), func(dn string) bool {
+		_, known := m.found[dnKey(dn)]
+		return known
+	}))
+	if err != nil {
+		return err
+	}
+	return m.climb(ctx, m.add(ctx, told, none))
 }
 
 func (t *table) memberFilters(dn string) []string {
@@ -73,7 +95,7 @@ func (t *table) memberFilters(dn string) []string {
 // climb adds the groups above those of level, and above these, until there are
 // no new ones: one search a level.
 func (m *membership) climb(ctx context.Context, level []oidc.Group) error {
-	if m.t.directOnly {
+	if m.t.directOnly || len(m.t.MemberAttributes) == 0 {
 		return nil
 	}
 	for len(level) > 0 {
@@ -119,12 +141,11 @@ func (m *membership) above(ctx context.Context, level []oidc.Group) ([]oidc.Grou
 	}), nil
 }
 
-// search returns all groups that filter fits. With matching, the member values
-// that match one of these filters come with them.
+// search returns all groups that filter fits, below all bases. With matching, the
+// member values that match one of these filters come with them.
 func (m *membership) search(ctx context.Context, filter string, matching []string) ([]*entry, error) {
 	q := query{
 		purpose:    "looking up groups",
-		base:       m.t.groupBase,
 		scope:      ldap.ScopeWholeSubtree,
 		filter:     allOf(m.t.GroupFilter, filter),
 		attributes: m.t.groupAttributes,
@@ -142,28 +163,27 @@ func (m *membership) search(ctx context.Context, filter string, matching []strin
 		q.controls = []control{matched}
 		q.attributes = unique(m.t.groupAttributes, m.t.MemberAttributes)
 	}
-	a, err := m.d.search(ctx, q)
-	if err != nil {
-		return nil, err
+	var found []*entry
+	for _, q.base = range m.t.groupBases {
+		a, err := m.d.search(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		if a.references && !m.t.IgnoreReferences {
+			return nil, unavailable(q.purpose, errReferral)
+		}
+		found = append(found, a.entries...)
 	}
-	if a.references && !m.t.IgnoreReferences {
-		return nil, unavailable(q.purpose, errors.New("the directory says that more may be found elsewhere (referral)"))
-	}
-	return a.entries, nil
+	return found, nil
 }
 
-// told returns the groups that memberOf names and that were not found before.
-// Names of groups that are gone are left out: not every server tidies up.
+// told returns the groups with these names. Names of groups that are gone, or not
+// below a base, are left out: not every server tidies up.
 func (m *membership) told(ctx context.Context, names []string) ([]*entry, error) {
-	var missing []string
-	for _, dn := range names {
-		if _, ok := m.found[dnKey(dn)]; !ok && m.t.inGroupBase(dn) {
-			missing = append(missing, dn)
-		}
-	}
+	names = slices.DeleteFunc(slices.Clone(names), func(dn string) bool { return !m.t.inGroupBase(dn) })
 	var out []*entry
 	if m.t.EntryDNAttribute == "" {
-		for _, dn := range missing {
+		for _, dn := range names {
 			e, err := m.d.groupAt(ctx, m.t, dn)
 			if err != nil && !errors.Is(err, oidc.ErrNotFound) {
 				return nil, err
@@ -174,7 +194,7 @@ func (m *membership) told(ctx context.Context, names []string) ([]*entry, error)
 		}
 		return out, nil
 	}
-	for chunk := range slices.Chunk(missing, chunkSize) {
+	for chunk := range slices.Chunk(names, chunkSize) {
 		filters := make([]string, len(chunk))
 		for i, dn := range chunk {
 			filters[i] = equal(m.t.EntryDNAttribute, dn)
@@ -192,17 +212,20 @@ func (m *membership) told(ctx context.Context, names []string) ([]*entry, error)
 func (m *membership) add(ctx context.Context, entries []*entry, path func(*entry) []string) []oidc.Group {
 	var fresh []oidc.Group
 	for _, e := range entries {
-		key := dnKey(e.dn)
-		if _, ok := m.found[key]; ok {
-			continue
+		if _, ok := m.found[dnKey(e.dn)]; !ok {
+			fresh = append(fresh, m.take(ctx, e, path(e)))
 		}
-		g := m.t.group(e)
-		g.Path = path(e)
-		m.found[key] = g
-		fresh = append(fresh, g)
-		trace(ctx, Step{What: StepGroup, DN: g.DN, Path: g.Path})
 	}
 	return fresh
+}
+
+// take takes one group in that is new.
+func (m *membership) take(ctx context.Context, e *entry, path []string) oidc.Group {
+	g := m.t.group(e)
+	g.Path = path
+	m.found[dnKey(e.dn)] = g
+	trace(ctx, Step{What: StepGroup, DN: g.DN, Path: g.Path})
+	return g
 }
 
 func (t *table) group(e *entry) oidc.Group {
@@ -216,11 +239,6 @@ func (t *table) group(e *entry) oidc.Group {
 	return g
 }
 
-func (t *table) inGroupBase(dn string) bool {
-	d, err := oidc.ParseDN(dn)
-	return err == nil && d.Within(t.groupsWithin)
-}
-
 // Group returns the group with this DN, to check what an operator wrote.
 // oidc.ErrNotFound means that people can't be in it: there is no such entry, or
 // it is no group, or it lies outside the base of groups.
@@ -232,7 +250,7 @@ func (d *Directory) Group(ctx context.Context, dn string) (oidc.Group, error) {
 		return oidc.Group{}, err
 	}
 	if !t.inGroupBase(dn) {
-		return oidc.Group{}, fmt.Errorf("%w: it is not under %s", oidc.ErrNotFound, t.groupBase)
+		return oidc.Group{}, fmt.Errorf("%w: it is not under %s", oidc.ErrNotFound, strings.Join(t.groupBases, " or "))
 	}
 	e, err := d.groupAt(ctx, t, dn)
 	if err != nil {

@@ -105,7 +105,7 @@ func TestTheExistenceOfAGroupCanBeChecked(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.Start(t)
 	o := options(s)
-	o.GroupBaseDN = "ou=groups," + s.BaseDN
+	o.GroupBaseDN = []string{"ou=groups," + s.BaseDN}
 	d := open(t, o)
 	g, err := d.Group(t.Context(), "CN=Staff, OU=groups,dc=example,dc=org")
 	if err != nil || g.Name != "staff" || g.DN != ldaptest.GroupDN("cn=staff") || g.ID == "" {
@@ -114,7 +114,7 @@ func TestTheExistenceOfAGroupCanBeChecked(t *testing.T) {
 	if g, err := d.Group(t.Context(), ldaptest.GroupDN(`cn=Sales\, EMEA`)); err != nil || g.Name != "Sales, EMEA" {
 		t.Errorf("got %+v, %v", g, err)
 	}
-	for _, dn := range []string{ldaptest.GroupDN("cn=nothing"), "ou=groups," + s.BaseDN, ldaptest.PersonDN("alice"), "staff", "", "nonsense=x," + o.GroupBaseDN} {
+	for _, dn := range []string{ldaptest.GroupDN("cn=nothing"), "ou=groups," + s.BaseDN, ldaptest.PersonDN("alice"), "staff", "", "nonsense=x," + o.GroupBaseDN[0]} {
 		if _, err := d.Group(t.Context(), dn); !errors.Is(err, oidc.ErrNotFound) || errors.Is(err, oidc.ErrUnavailable) {
 			t.Errorf("%q: %v, want ErrNotFound", dn, err)
 		}

@@ -133,7 +133,7 @@ func TestGoneIsNotTheSameAsCannotTell(t *testing.T) {
 	t.Run("a base that is not there", func(t *testing.T) {
 		t.Parallel()
 		o := options(s)
-		o.UserBaseDN = "ou=nowhere," + s.BaseDN
+		o.UserBaseDN = []string{"ou=nowhere," + s.BaseDN}
 		d := open(t, o)
 		_, err := d.User(t.Context(), alice.ID)
 		wantUnavailable(t, err)
@@ -176,7 +176,7 @@ func TestARenameKeepsTheIDAndAMoveOutOfTheBaseEnds(t *testing.T) {
 	t.Parallel()
 	s := ldaptest.Start(t)
 	o := options(s)
-	o.UserBaseDN = "ou=people," + s.BaseDN
+	o.UserBaseDN = []string{"ou=people," + s.BaseDN}
 	d := open(t, o)
 	before := mustUser(t, d, "alice")
 	s.Rename(before.DN, "uid=alicia")
@@ -295,7 +295,7 @@ func TestTwoPeopleWithOneNameAreNobody(t *testing.T) {
 	s := ldaptest.Start(t)
 	s.AddPerson(ldaptest.Person{UID: "trudy", GivenName: "Trudy", Surname: "Third", More: map[string][]string{"mail": {"twins@example.org"}}})
 	o := options(s)
-	o.LoginAttributes = []string{"uid", "mail"}
+	o.Table = map[string][]string{"login_attributes": {"uid", "mail"}}
 	d := open(t, o)
 	if u := mustUser(t, d, "Alice@Example.org"); u.Username != "alice" {
 		t.Errorf("by mail: %q", u.Username)

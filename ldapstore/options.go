@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-ldap/ldap/v3"
-
 	"gatehouse/oidc"
 )
 
@@ -36,22 +34,16 @@ type Options struct {
 	// directory refuses the one it gave, so that a rotated password is noticed.
 	BindPassword func() (string, error)
 	// BaseDN is where people and groups are looked for, unless one of the next
-	// two says otherwise.
+	// two says otherwise, which may name several places.
 	BaseDN      string
-	UserBaseDN  string
-	GroupBaseDN string
+	UserBaseDN  []string
+	GroupBaseDN []string
 	// Kind names the table of filters and attributes, see Kinds; "" finds it out
 	// from the root DSE.
 	Kind string
-	// UserFilter says which entries are people.
-	UserFilter string
-	// LoginAttributes are the attributes that a typed name is compared with. The
-	// first one names the person.
-	LoginAttributes []string
-	// IDAttribute holds the stable id.
-	IDAttribute string
-	// GroupFilter says which entries are groups.
-	GroupFilter string
+	// Table is laid over the kind's table, key by key; see TableKeys. The one value
+	// "none" does without.
+	Table map[string][]string
 	// DirectGroupsOnly leaves out groups that a person is in through another group.
 	DirectGroupsOnly bool
 	// PasswordChange lets people replace a password that has expired or must be
@@ -175,28 +167,26 @@ func (o *Options) external(e endpoint) bool {
 }
 
 func (o *Options) settleBases(add func(key, hint, format string, args ...any)) {
-	if o.UserBaseDN == "" {
-		o.UserBaseDN = o.BaseDN
-	}
-	if o.GroupBaseDN == "" {
-		o.GroupBaseDN = o.BaseDN
-	}
-	if o.UserBaseDN == "" || o.GroupBaseDN == "" {
+	if o.BaseDN == "" && (len(o.UserBaseDN) == 0 || len(o.GroupBaseDN) == 0) {
 		add("base_dn", "name the entry under which people and groups live, as in dc=example,dc=org", "it is not known where to look for people and groups")
 	}
-	for _, dn := range []struct{ key, value string }{
-		{"bind_dn", o.BindDN},
-		{"base_dn", o.BaseDN},
-		{"user_base_dn", o.UserBaseDN},
-		{"group_base_dn", o.GroupBaseDN},
-	} {
-		// Active Directory also takes user@domain and DOMAIN\user as the name of a bind.
-		if dn.value == "" || dn.key == "bind_dn" && !strings.Contains(dn.value, "=") {
-			continue
+	check := func(key, value string) {
+		if _, err := oidc.ParseDN(value); err != nil {
+			add(key, "write it as in ou=people,dc=example,dc=org", "%v", err)
 		}
-		if _, err := oidc.ParseDN(dn.value); err != nil {
-			add(dn.key, "write it as in ou=people,dc=example,dc=org", "%v", err)
-		}
+	}
+	// Active Directory also takes user@domain and DOMAIN\user as the name of a bind.
+	if strings.Contains(o.BindDN, "=") {
+		check("bind_dn", o.BindDN)
+	}
+	if o.BaseDN != "" {
+		check("base_dn", o.BaseDN)
+	}
+	for _, dn := range o.UserBaseDN {
+		check("user_base_dn", dn)
+	}
+	for _, dn := range o.GroupBaseDN {
+		check("group_base_dn", dn)
 	}
 }
 
@@ -204,26 +194,11 @@ func (o *Options) settleNames(add func(key, hint, format string, args ...any)) {
 	if _, ok := kindNamed(o.Kind); o.Kind != "" && !ok {
 		add("kind", "one of "+strings.Join(Kinds(), ", ")+", or leave it out", "there is no kind %q", o.Kind)
 	}
-	for _, f := range []struct{ key, value string }{{"user_filter", o.UserFilter}, {"group_filter", o.GroupFilter}} {
-		if f.value == "" {
-			continue
-		}
-		if _, err := ldap.CompileFilter(f.value); err != nil {
-			add(f.key, "write it as in (objectClass=person)", "not an LDAP filter: %v", err)
-		}
-	}
-	for _, name := range o.LoginAttributes {
-		if !validAttribute(name) {
-			add("login_attributes", "name attributes, as in uid and mail", "%q is not the name of an attribute", name)
-		}
-	}
+	o.settleTable(add)
 	for _, name := range o.Attributes {
-		if !validAttribute(name) {
-			add("attributes", "name attributes, as in givenName", "%q is not the name of an attribute", name)
+		if err := checkAttribute(name); err != nil {
+			add("attributes", "name attributes, as in givenName", "%v", err)
 		}
-	}
-	if o.IDAttribute != "" && !validAttribute(o.IDAttribute) {
-		add("id_attribute", "leave it out unless the kind's own does not fit", "%q is not the name of an attribute", o.IDAttribute)
 	}
 }
 

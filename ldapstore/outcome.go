@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -68,6 +69,9 @@ func (k *Kind) judge(err error, controls []ldap.Control, state oidc.AccountState
 		// slapd answers so for a locked account before it looks at the password.
 		r = refusal{reason: policy, unproven: policy == oidc.ReasonLocked && state == oidc.StateDisabled}
 	}
+	if r.reason == oidc.ReasonDisabled && !r.unproven && state == oidc.StateExpired {
+		r.reason = oidc.ReasonAccountExpired // eDirectory has one answer for both
+	}
 	if r.unproven {
 		return refuse(oidc.ReasonWrongPassword, fmt.Errorf("the account is %s; the directory does not say whether the password was right", state))
 	}
@@ -79,27 +83,47 @@ func (k *Kind) judge(err error, controls []ldap.Control, state oidc.AccountState
 
 // policyReason reads the answers of password policies: the draft's control, and
 // Netscape's older one, which means "must change" with success and "expired"
-// without (draft-vchu-ldap-pwd-policy-00, section 5).
+// without (draft-vchu-ldap-pwd-policy-00, section 5). Servers that send both send
+// the older one with a grace sign-in too, so the draft's goes first.
 func policyReason(controls []ldap.Control, success bool) (oidc.SignInReason, bool) {
-	for _, control := range controls {
-		switch c := control.(type) {
-		case *ldap.ControlBeheraPasswordPolicy:
-			switch c.Error {
-			case ldap.BeheraPasswordExpired:
-				return oidc.ReasonPasswordExpired, true
-			case ldap.BeheraAccountLocked:
-				return oidc.ReasonLocked, true
-			case ldap.BeheraChangeAfterReset:
-				return oidc.ReasonMustChange, true
-			}
-		case *ldap.ControlVChuPasswordMustChange:
-			if success {
-				return oidc.ReasonMustChange, true
-			}
+	if c, ok := ldap.FindControl(controls, ldap.ControlTypeBeheraPasswordPolicy).(*ldap.ControlBeheraPasswordPolicy); ok {
+		switch c.Error {
+		case ldap.BeheraPasswordExpired:
 			return oidc.ReasonPasswordExpired, true
+		case ldap.BeheraAccountLocked:
+			return oidc.ReasonLocked, true
+		case ldap.BeheraChangeAfterReset:
+			return oidc.ReasonMustChange, true
+		}
+		if success && c.Grace >= 0 {
+			return "", false
 		}
 	}
-	return "", false
+	if ldap.FindControl(controls, ldap.ControlTypeVChuPasswordMustChange) == nil {
+		return "", false
+	}
+	if success {
+		return oidc.ReasonMustChange, true
+	}
+	return oidc.ReasonPasswordExpired, true
+}
+
+// expired refuses somebody whose password the server took although its time is
+// over, for kinds with a PasswordExpiry.
+func (t *table) expired(e *entry, now time.Time) error {
+	if t.PasswordExpiry == "" {
+		return nil
+	}
+	for _, value := range e.values(t.PasswordExpiry) {
+		at, err := parseGeneralizedTime(value)
+		if err != nil {
+			return unavailable("reading an entry", fmt.Errorf("attribute %s: %w", t.PasswordExpiry, err))
+		}
+		if !now.Before(at) {
+			return refuse(oidc.ReasonPasswordExpired, errors.New("the directory took the password, but its time is over"))
+		}
+	}
+	return nil
 }
 
 // adSubCode reads what Active Directory hides in the text of its answer, as in
@@ -125,6 +149,40 @@ func adSubCode(diagnostic string) (refusal, bool) {
 	case "773":
 		return refusal{reason: oidc.ReasonMustChange}, true
 	case "775":
+		return refusal{reason: oidc.ReasonLocked}, true
+	default:
+		return refusal{}, false
+	}
+}
+
+// ipaSubCode knows the words of FreeIPA's lock-out, which has the same result code
+// as a disabled account.
+func ipaSubCode(diagnostic string) (refusal, bool) {
+	if strings.Contains(diagnostic, "Too many failed logins") {
+		return refusal{reason: oidc.ReasonLocked}, true
+	}
+	return refusal{}, false
+}
+
+// novellSubCode reads the number at the end of eDirectory's answers, as in "NDS
+// error: failed authentication (-669)". An expired password is told whatever was
+// typed; -220 and -218 come with the right password only.
+func novellSubCode(diagnostic string) (refusal, bool) {
+	_, rest, found := strings.Cut(diagnostic, "(-")
+	if !found {
+		return refusal{}, false
+	}
+	number, _, _ := strings.Cut(rest, ")")
+	switch number {
+	case "669", "601":
+		return refusal{reason: oidc.ReasonWrongPassword}, true
+	case "222":
+		return refusal{reason: oidc.ReasonPasswordExpired, unproven: true}, true
+	case "220":
+		return refusal{reason: oidc.ReasonDisabled}, true
+	case "218":
+		return refusal{reason: oidc.ReasonOutsideHours}, true
+	case "197":
 		return refusal{reason: oidc.ReasonLocked}, true
 	default:
 		return refusal{}, false

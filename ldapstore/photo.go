@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/go-ldap/ldap/v3"
-
 	"gatehouse/oidc"
 )
 
@@ -24,20 +22,13 @@ func (d *Directory) Photo(ctx context.Context, id string, attributes ...string) 
 	if !ok {
 		return nil, fmt.Errorf("%w: no entry can have this id", oidc.ErrNotFound)
 	}
-	a, err := d.search(ctx, query{
-		purpose:    "reading a photo",
-		base:       t.userBase,
-		scope:      ldap.ScopeWholeSubtree,
-		filter:     allOf(t.UserFilter, equal(t.IDAttribute, value)),
-		attributes: attributes,
-		limit:      2,
-	})
+	people, _, err := d.peopleWith(ctx, t, "reading a photo", equal(t.IDAttribute, value), attributes)
 	if err != nil {
 		return nil, err
 	}
-	if len(a.entries) == 1 {
+	if len(people) == 1 {
 		for _, attribute := range attributes {
-			if photo := a.entries[0].first(attribute); photo != "" {
+			if photo := people[0].first(attribute); photo != "" {
 				return []byte(photo), nil
 			}
 		}

@@ -30,9 +30,19 @@ type answer struct {
 	server     *server
 }
 
-// search runs q on the first server that answers. The error wraps
-// oidc.ErrUnavailable; entries may come with it if a limit was exceeded.
+// search runs q on the first server that answers, and goes on asking for values
+// that were held back. The error wraps oidc.ErrUnavailable; entries may come with
+// it if a limit was exceeded.
 func (d *Directory) search(ctx context.Context, q query) (answer, error) {
+	a, err := d.searchOnce(ctx, q)
+	if err == nil {
+		err = d.wholeValues(ctx, a.entries)
+	}
+	return a, err
+}
+
+// searchOnce runs q and leaves entries as they come.
+func (d *Directory) searchOnce(ctx context.Context, q query) (answer, error) {
 	var a answer
 	begin := time.Now()
 	err := d.onServer(ctx, func(ctx context.Context, s *server) error {

@@ -2,7 +2,6 @@ package ldapstore
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -10,45 +9,29 @@ import (
 	"gatehouse/oidc"
 )
 
-// stateRule says what an attribute tells about an account. Rules read the
-// account's own state only, not the password's: a stranger can lock a password
-// by guessing, and must not end what was granted.
-type stateRule struct {
-	attribute string
-	judge     func(value string, now time.Time) (oidc.AccountState, error)
-}
-
-// state applies the kind's rules; the first that finds something wins. A value
-// that can't be read means that the state can't be told.
-func (t *table) state(e *entry, now time.Time) (oidc.AccountState, error) {
-	for _, rule := range t.states {
-		for _, value := range e.values(rule.attribute) {
-			state, err := rule.judge(value, now)
-			if err != nil {
-				return oidc.StateDisabled, fmt.Errorf("attribute %s: %w", rule.attribute, err)
-			}
-			if state != oidc.StateActive {
-				return state, nil
-			}
+// disabledIf knows the one value that means disabled.
+func disabledIf(off string) func(string, time.Time) (oidc.AccountState, error) {
+	return func(value string, _ time.Time) (oidc.AccountState, error) {
+		if strings.EqualFold(value, off) {
+			return oidc.StateDisabled, nil
 		}
+		return oidc.StateActive, nil
 	}
-	return oidc.StateActive, nil
 }
 
-// lockedForGood knows the one time in pwdAccountLockedTime that only an
-// administrator sets (draft-behera-ldap-password-policy-10, section 5.3.3).
-func lockedForGood(value string, _ time.Time) (oidc.AccountState, error) {
-	if value == "000001010000Z" {
-		return oidc.StateDisabled, nil
+// disabledByFlag reads a number of flags, as userAccountControl is (MS-ADTS,
+// section 2.2.16).
+func disabledByFlag(flag int64) func(string, time.Time) (oidc.AccountState, error) {
+	return func(value string, _ time.Time) (oidc.AccountState, error) {
+		flags, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			return oidc.StateDisabled, errors.New("not a number")
+		}
+		if flags&flag != 0 {
+			return oidc.StateDisabled, nil
+		}
+		return oidc.StateActive, nil
 	}
-	return oidc.StateActive, nil
-}
-
-func disabledIfTrue(value string, _ time.Time) (oidc.AccountState, error) {
-	if strings.EqualFold(value, "TRUE") {
-		return oidc.StateDisabled, nil
-	}
-	return oidc.StateActive, nil
 }
 
 func expiredAtTime(value string, now time.Time) (oidc.AccountState, error) {
@@ -82,19 +65,6 @@ func expiredAtDay(value string, now time.Time) (oidc.AccountState, error) {
 	}
 	if day >= 0 && now.Unix()/(24*60*60) >= day {
 		return oidc.StateExpired, nil
-	}
-	return oidc.StateActive, nil
-}
-
-// disabledByControl reads userAccountControl (MS-ADTS, section 2.2.16).
-func disabledByControl(value string, _ time.Time) (oidc.AccountState, error) {
-	flags, err := strconv.ParseInt(value, 10, 64)
-	if err != nil {
-		return oidc.StateDisabled, errors.New("not a number")
-	}
-	const accountDisable = 0x2
-	if flags&accountDisable != 0 {
-		return oidc.StateDisabled, nil
 	}
 	return oidc.StateActive, nil
 }

@@ -131,7 +131,7 @@ func TestStatesAreReadByTheTableOfTheKind(t *testing.T) {
 		{"lldap", "pwdAccountLockedTime", "000001010000Z", oidc.StateActive},
 	} {
 		k, _ := kindNamed(c.kind)
-		table := &table{Kind: k}
+		table := newTable(k, &Options{BaseDN: "dc=x"})
 		e := &entry{attributes: map[string][]string{strings.ToLower(c.attribute): {c.value}}}
 		got, err := table.state(e, now)
 		if err != nil {
@@ -146,12 +146,15 @@ func TestStatesAreReadByTheTableOfTheKind(t *testing.T) {
 func TestTheKindIsRecognised(t *testing.T) {
 	t.Parallel()
 	for want, root := range map[string]map[string][]string{
-		"openldap": {"structuralobjectclass": {"OpenLDAProotDSE"}, "objectclass": {"top", "OpenLDAProotDSE"}},
-		"ad":       {"supportedcapabilities": {"1.2.840.113556.1.4.1670", "1.2.840.113556.1.4.800"}},
-		"389ds":    {"vendorname": {"389 Project"}},
-		"freeipa":  {"vendorname": {"389 Project"}, "ipatopologypluginversion": {"1.0"}},
-		"lldap":    {"vendorname": {"LLDAP"}},
-		"custom":   {},
+		"openldap":   {"structuralobjectclass": {"OpenLDAProotDSE"}, "objectclass": {"top", "OpenLDAProotDSE"}},
+		"ad":         {"supportedcapabilities": {"1.2.840.113556.1.4.1670", "1.2.840.113556.1.4.800"}},
+		"389ds":      {"vendorname": {"389 Project"}},
+		"freeipa":    {"vendorname": {"389 Project"}, "ipatopologypluginversion": {"1.0"}},
+		"lldap":      {"vendorname": {"LLDAP"}},
+		"apacheds":   {"vendorname": {"Apache Software Foundation"}, "vendorversion": {"2.0.0.AM27"}},
+		"edirectory": {"vendorname": {"NetIQ Corporation"}, "vendorversion": {"LDAP Agent for NetIQ eDirectory 9.2"}},
+		"glauth":     {"servername": {"unknown"}, "supportedcapabilities": {""}},
+		"custom":     {},
 	} {
 		if got := recogniseKind(&entry{attributes: root}); got != want {
 			t.Errorf("%v is %s, want %s", root, got, want)
@@ -172,8 +175,13 @@ func TestOptionsAreCheckedAllAtOnce(t *testing.T) {
 		URL: []string{
 			"ldap://ldap.example.org", "http://ldap.example.org", "ldaps://", "ldaps://host/dc=example", "ldaps://me:secret@host", "::", "ldaps://ok.example.org",
 		},
-		CAFile: empty, BindDN: "cn=reader,,", UserBaseDN: "people", Kind: "openldp", UserFilter: "objectClass=person", GroupFilter: "(",
-		LoginAttributes: []string{"uid)(cn", "ok"}, IDAttribute: "-", Attributes: []string{"*"},
+		CAFile: empty, BindDN: "cn=reader,,", UserBaseDN: []string{"people"}, Kind: "openldp",
+		Table: map[string][]string{
+			"user_filter": {"objectClass=person"}, "group_filter": {"("}, "login_attributes": {"uid)(cn", "ok"}, "id_attribute": {"-"}, "id_format": {"none"},
+			"account_rules": {"loginDisabled off"}, "member_attributes": {"none", "member"}, "ignore_references": {"maybe"}, "colour": {"red"},
+			"member_of_attribute": {"a", "b"}, "entry_dn_attribute": {"none"},
+		},
+		Attributes: []string{"*"},
 	})
 	var problems oidc.Problems
 	if !errors.As(err, &problems) {
@@ -189,7 +197,9 @@ func TestOptionsAreCheckedAllAtOnce(t *testing.T) {
 	for key, want := range map[string]int{
 		"directory.url": 6, "directory.ca_file": 1, "directory.bind_dn": 1, "directory.bind_password_file": 1, "directory.base_dn": 1,
 		"directory.user_base_dn": 1, "directory.kind": 1, "directory.user_filter": 1, "directory.group_filter": 1,
-		"directory.login_attributes": 1, "directory.id_attribute": 1, "directory.attributes": 1,
+		"directory.login_attributes": 1, "directory.id_attribute": 1, "directory.attributes": 1, "directory.id_format": 1,
+		"directory.account_rules": 1, "directory.member_attributes": 1, "directory.ignore_references": 1, "directory.colour": 1,
+		"directory.member_of_attribute": 1, "directory.entry_dn_attribute": 0,
 	} {
 		if keys[key] != want {
 			t.Errorf("%d problems with %s, want %d", keys[key], key, want)

@@ -149,8 +149,7 @@ func directoryOptions(cfg *config.Config, table claims.Table, log *slog.Logger, 
 	d := cfg.Directory
 	return ldapstore.Options{
 		URL: d.URL, StartTLS: d.StartTLS, CAFile: d.CAFile, ClientCertFile: d.ClientCertFile, ClientKeyFile: d.ClientKeyFile, BindDN: d.BindDN, BindPassword: bindPassword(d), BaseDN: d.BaseDN,
-		UserBaseDN: d.UserBaseDN, GroupBaseDN: d.GroupBaseDN, Kind: d.Kind, UserFilter: d.UserFilter, LoginAttributes: d.LoginAttributes,
-		IDAttribute: d.IDAttribute, GroupFilter: d.GroupFilter, DirectGroupsOnly: !d.NestedGroups, Attributes: table.Attributes(),
+		UserBaseDN: d.UserBaseDN, GroupBaseDN: d.GroupBaseDN, Kind: d.Kind, Table: d.Table(), DirectGroupsOnly: !d.NestedGroups, Attributes: table.Attributes(),
 		PasswordChange: d.PasswordChange == "page", PasswordChangeURL: d.PasswordChangeURL,
 		Timeout: d.Timeout, PoolSize: d.PoolSize, Log: log, Now: now,
 	}

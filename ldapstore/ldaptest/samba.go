@@ -1,14 +1,17 @@
 package ldaptest
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf16"
 
@@ -42,8 +45,7 @@ sys.exit(cmd_sambatool()._run("samba-tool", *sys.argv[1:]))
 // StartAD starts a Samba domain controller of its own for a test, filled with the
 // people and groups given; nil stands for People and Groups. It ends with the
 // test. Active Directory has no choice of ports, so it listens on a loopback
-// address that nobody else uses. To set it up takes some seconds: let tests share
-// it.
+// address that nobody else uses. The first one of a process takes some seconds.
 func StartAD(t testing.TB, people []Person, groups []Group) *Server {
 	t.Helper()
 	program := need(t, "samba", packagesAD)
@@ -74,7 +76,61 @@ func StartAD(t testing.TB, people []Person, groups []Group) *Server {
 	return s
 }
 
+// provisioned is a domain as it is set up, for all tests of a process: it takes
+// seconds of work, and is the same every time. It is kept in memory, so that
+// nothing is left behind.
+var provisioned struct {
+	once     sync.Once
+	dir      string // where it was set up
+	password string
+	files    map[string][]byte // by path below dir
+	err      error
+}
+
+// provision writes the files of a fresh domain.
 func (s *Server) provision() error {
+	p := &provisioned
+	p.once.Do(func() {
+		p.dir, p.password = s.dir, s.AdminPassword
+		if p.err = s.provisionFirst(); p.err == nil {
+			p.files, p.err = readFiles(s.dir)
+		}
+	})
+	if p.err != nil || p.dir == s.dir {
+		return p.err
+	}
+	s.AdminPassword = p.password
+	for path, content := range p.files {
+		if filepath.Base(path) == "smb.conf" { // the one file that says where it is
+			content = bytes.ReplaceAll(content, []byte(p.dir), []byte(s.dir))
+		}
+		path = filepath.Join(s.dir, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			return err
+		}
+	}
+	return os.MkdirAll(filepath.Join(s.dir, "run"), 0o700)
+}
+
+func readFiles(dir string) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err == nil {
+			files[name], err = os.ReadFile(path)
+		}
+		return err
+	})
+	return files, err
+}
+
+func (s *Server) provisionFirst() error {
 	file := filepath.Join(s.dir, "empty.conf")
 	if err := os.WriteFile(file, []byte("[global]\n"), 0o600); err != nil {
 		return err
