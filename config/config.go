@@ -28,6 +28,7 @@ type Config struct {
 	Session        Session        `mapstructure:"session"`
 	Throttle       Throttle       `mapstructure:"throttle"`
 	Directory      Directory      `mapstructure:"directory"`
+	Outbound       Outbound       `mapstructure:"outbound"`
 
 	// EmailDomains are the domains of mail addresses to prefer.
 	EmailDomains []string `mapstructure:"email_domains"`
@@ -66,6 +67,12 @@ type Lifespans struct {
 	Access  time.Duration `mapstructure:"access"`
 	ID      time.Duration `mapstructure:"id"`
 	Refresh time.Duration `mapstructure:"refresh"`
+}
+
+// Outbound says where requests may go whose address an application has named.
+type Outbound struct {
+	Allow  []netip.Prefix `mapstructure:"allow"`
+	CAFile string         `mapstructure:"ca_file"` // "" for the system's authorities alone
 }
 
 // Session says how long a browser stays signed in.

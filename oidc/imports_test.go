@@ -69,6 +69,9 @@ var rooms = []room{
 		{"net/http", "keys are files; the provider serves the JWKS"},
 		{"database/sql", "keys are files"},
 	}},
+	{dir: "oidc/outbound", never: []ban{
+		{"database/sql", "what is fetched is kept by whoever asked for it"},
+	}},
 	{dir: "oidc/store", may: []string{"gatehouse/oidc", "github.com/mattn/go-sqlite3", "github.com/jackc/pgx/v5/..."}, never: []ban{
 		{"net/http", "the store knows no protocol"},
 	}},

@@ -15,6 +15,7 @@ import (
 	"gatehouse/oidc/claims"
 	"gatehouse/oidc/clients"
 	"gatehouse/oidc/keys"
+	"gatehouse/oidc/outbound"
 	"gatehouse/oidc/provider"
 	"gatehouse/oidc/store"
 	"gatehouse/oidc/web"
@@ -67,6 +68,10 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 		return nil, problems
 	}
 
+	fetch, err := outbound.New(outbound.Options{Allow: cfg.Outbound.Allow, CAFile: cfg.Outbound.CAFile})
+	if err != nil {
+		return nil, err
+	}
 	sealer, err := newSealer(h.keys)
 	if err != nil {
 		return nil, err
@@ -74,7 +79,7 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 	protocol, err := provider.New(provider.Options{
 		Issuer: cfg.Issuer, Clients: h.clients, Secrets: clients.NewVerifier(), Directory: h.directory, Store: h.store, Keys: h.keys,
 		Claims: table, RefreshGrace: cfg.RefreshGrace, PairwiseSalt: pairwiseSalt(h.keys), Log: log, Now: now,
-		Lifespans: lifespans(cfg), Derive: h.keys.Derive, Photos: h.photos(), SecretOf: sealer.Secret,
+		Lifespans: lifespans(cfg), Derive: h.keys.Derive, Photos: h.photos(), SecretOf: sealer.Secret, Fetch: fetch,
 	})
 	if err != nil {
 		return nil, err
