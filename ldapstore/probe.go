@@ -198,6 +198,22 @@ func (p *probe) search(ctx context.Context, q query) ([]*entry, error) {
 	return entries, err
 }
 
+// searchIn runs one search beneath each base, until there are as many entries as
+// asked for. Entries may come with an error.
+func (p *probe) searchIn(ctx context.Context, bases []string, q query) (all []*entry, err error) {
+	most := q.limit
+	for _, base := range bases {
+		q.base, q.scope = base, ldap.ScopeWholeSubtree
+		var found []*entry
+		found, err = p.search(ctx, q)
+		all = append(all, found...)
+		if err != nil || most > 0 && len(all) >= most {
+			break
+		}
+	}
+	return all, err
+}
+
 // read reads attributes of one entry; nil if it is not there, or not to be seen.
 func (p *probe) read(ctx context.Context, dn string, attributes ...string) (*entry, error) {
 	entries, err := p.search(ctx, query{base: dn, scope: ldap.ScopeBaseObject, filter: "(objectClass=*)", attributes: attributes})

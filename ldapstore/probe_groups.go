@@ -12,15 +12,15 @@ import (
 // readGroups looks at a sample of groups, and whether and how people are members.
 func (p *probe) readGroups(ctx context.Context) {
 	t := p.table
-	groups, err := p.search(ctx, query{
-		base: t.groupBase, scope: ldap.ScopeWholeSubtree, filter: t.GroupFilter, attributes: t.groupAttributes, limit: sampleSize,
+	groups, err := p.searchIn(ctx, t.groupBases, query{
+		filter: t.GroupFilter, attributes: t.groupAttributes, limit: sampleSize,
 	})
 	switch {
 	case err != nil && len(groups) == 0:
 		p.found(LevelProblem, "groups", "look at directory.group_filter and at what the account may read", "groups cannot be searched for: %v", err)
 		return
 	case len(groups) == 0:
-		p.found(LevelWarning, "groups", p.classHint(ctx, t.groupBase), "under %s the filter %s finds no group: nobody gets anything through one", t.groupBase, t.GroupFilter)
+		p.found(LevelWarning, "groups", p.classHint(ctx, t.groupBases), "under %s the filter %s finds no group: nobody gets anything through one", places(t.groupBases), t.GroupFilter)
 		return
 	}
 	p.found(LevelOK, "groups", "", "%s found by %s", count(len(groups), sampleSize), t.GroupFilter)
@@ -39,8 +39,8 @@ func (p *probe) readMembers(ctx context.Context) {
 	for i, attribute := range attributes {
 		filters[i] = "(" + attribute + "=*)"
 	}
-	listing, err := p.search(ctx, query{
-		base: t.groupBase, scope: ldap.ScopeWholeSubtree, filter: allOf(t.GroupFilter, anyOf(filters...)), attributes: []string{noAttributes}, limit: sampleSize,
+	listing, err := p.searchIn(ctx, t.groupBases, query{
+		filter: allOf(t.GroupFilter, anyOf(filters...)), attributes: []string{noAttributes}, limit: sampleSize,
 	})
 	if err != nil && len(listing) == 0 {
 		p.found(LevelProblem, "groups", "let the account search for members", "groups cannot be searched for by their members: %v", err)
@@ -62,8 +62,8 @@ func (p *probe) compareMemberOf(ctx context.Context) {
 	}
 	listed, missing := 0, 0
 	for _, e := range p.people[:min(20, len(p.people))] {
-		groups, err := p.search(ctx, query{
-			base: t.groupBase, scope: ldap.ScopeWholeSubtree, filter: allOf(t.GroupFilter, anyOf(t.memberFilters(e.dn)...)), attributes: []string{noAttributes}, limit: sampleSize,
+		groups, err := p.searchIn(ctx, t.groupBases, query{
+			filter: allOf(t.GroupFilter, anyOf(t.memberFilters(e.dn)...)), attributes: []string{noAttributes}, limit: sampleSize,
 		})
 		if err != nil {
 			continue
@@ -100,8 +100,8 @@ func (p *probe) readDynamic(ctx context.Context) {
 	if p.schema != nil && !p.schema["memberurl"] {
 		return
 	}
-	dynamic, err := p.search(ctx, query{
-		base: t.groupBase, scope: ldap.ScopeWholeSubtree, filter: "(&(objectClass=groupOfURLs)(memberURL=*))", attributes: []string{"memberURL"}, limit: sampleSize,
+	dynamic, err := p.searchIn(ctx, t.groupBases, query{
+		filter: "(&(objectClass=groupOfURLs)(memberURL=*))", attributes: []string{"memberURL"}, limit: sampleSize,
 	})
 	if err != nil || len(dynamic) == 0 {
 		return
@@ -124,8 +124,8 @@ func (p *probe) readDynamic(ctx context.Context) {
 	}
 	took := time.Duration(0)
 	if len(p.people) > 0 {
-		took = p.fastest(ctx, query{
-			base: t.groupBase, scope: ldap.ScopeWholeSubtree, filter: allOf(t.GroupFilter, anyOf(t.memberFilters(p.people[0].dn)...)), attributes: []string{noAttributes}, limit: sampleSize,
+		took = p.fastest(ctx, t.groupBases, query{
+			filter: allOf(t.GroupFilter, anyOf(t.memberFilters(p.people[0].dn)...)), attributes: []string{noAttributes}, limit: sampleSize,
 		})
 	}
 	p.found(LevelWarning, "dynlist", "with the overlay dynlist every look-up of groups goes through all dynamic groups: keep them few, or write their members down",

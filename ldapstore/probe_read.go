@@ -59,6 +59,9 @@ func (p *probe) readRoot(ctx context.Context) bool {
 	return true
 }
 
+// places joins bases.
+func places(bases []string) string { return strings.Join(bases, " and ") }
+
 func inBrackets(text string) string {
 	if text == "" {
 		return ""
@@ -69,26 +72,24 @@ func inBrackets(text string) string {
 // readBases looks whether there are the entries beneath which is searched.
 func (p *probe) readBases(ctx context.Context) bool {
 	ok := true
-	for _, base := range []struct{ key, dn string }{{"user_base_dn", p.d.options.UserBaseDN}, {"group_base_dn", p.d.options.GroupBaseDN}} {
-		if base.key == "group_base_dn" && base.dn == p.d.options.UserBaseDN {
-			continue
-		}
-		e, err := p.read(ctx, base.dn, noAttributes)
+	bases := unique(p.table.userBases, p.table.groupBases)
+	for _, base := range bases {
+		e, err := p.read(ctx, base, noAttributes)
 		switch {
 		case err != nil:
-			p.found(LevelProblem, "search", "let the account read it, or correct directory.base_dn", "the entry %s cannot be read: %v", base.dn, err)
+			p.found(LevelProblem, "search", "let the account read it, or correct directory.base_dn", "the entry %s cannot be read: %v", base, err)
 			ok = false
 		case e == nil:
 			hint := "correct directory.base_dn, or let the account read it"
 			if contexts := p.root.values("namingContexts"); len(contexts) > 0 {
 				hint += "; the directory holds " + some(contexts)
 			}
-			p.found(LevelProblem, "search", hint, "there is no entry %s, or the account may not see it", base.dn)
+			p.found(LevelProblem, "search", hint, "there is no entry %s, or the account may not see it", base)
 			ok = false
 		}
 	}
 	if ok {
-		p.found(LevelOK, "search", "", "%s can be read", p.d.options.UserBaseDN)
+		p.found(LevelOK, "search", "", "%s can be read", places(bases))
 	}
 	return ok
 }
@@ -142,15 +143,15 @@ func schemaNames(text string) []string {
 // readPeople looks at a sample of people.
 func (p *probe) readPeople(ctx context.Context) {
 	t := p.table
-	people, err := p.search(ctx, query{
-		base: t.userBase, scope: ldap.ScopeWholeSubtree, filter: t.UserFilter, attributes: t.userAttributes, limit: sampleSize,
+	people, err := p.searchIn(ctx, t.userBases, query{
+		filter: t.UserFilter, attributes: t.userAttributes, limit: sampleSize,
 	})
 	if err != nil && len(people) == 0 {
 		p.found(LevelProblem, "people", "look at directory.user_filter and at what the account may read", "people cannot be searched for: %v", err)
 		return
 	}
 	if len(people) == 0 {
-		p.found(LevelProblem, "people", p.classHint(ctx, t.userBase), "under %s the filter %s finds nobody", t.userBase, t.UserFilter)
+		p.found(LevelProblem, "people", p.classHint(ctx, t.userBases), "under %s the filter %s finds nobody", places(t.userBases), t.UserFilter)
 		return
 	}
 	p.people = people
@@ -185,8 +186,8 @@ func (p *probe) readPeople(ctx context.Context) {
 }
 
 // classHint says which object classes there are, for whoever looks for a filter.
-func (p *probe) classHint(ctx context.Context, base string) string {
-	entries, err := p.search(ctx, query{base: base, scope: ldap.ScopeWholeSubtree, filter: "(objectClass=*)", attributes: []string{"objectClass"}, limit: sampleSize})
+func (p *probe) classHint(ctx context.Context, bases []string) string {
+	entries, err := p.searchIn(ctx, bases, query{filter: "(objectClass=*)", attributes: []string{"objectClass"}, limit: sampleSize})
 	if err != nil && len(entries) == 0 {
 		return "look at directory.base_dn and at what the account may read"
 	}
@@ -195,7 +196,7 @@ func (p *probe) classHint(ctx context.Context, base string) string {
 		classes = unique(classes, e.values("objectClass"))
 	}
 	classes = slices.DeleteFunc(classes, func(c string) bool { return strings.EqualFold(c, "top") })
-	if len(entries) <= 1 {
+	if len(entries) <= len(bases) {
 		return "the account sees no entry there but the base itself: let it read the others, or correct directory.base_dn"
 	}
 	return "entries there have the object classes " + strings.Join(classes, ", ") + ": write a filter for them, or let the account read the others"
@@ -215,8 +216,8 @@ func (p *probe) tryNames(ctx context.Context) {
 			for i, a := range t.LoginAttributes {
 				filters[i] = equal(a, name)
 			}
-			found, err := p.search(ctx, query{
-				base: t.userBase, scope: ldap.ScopeWholeSubtree, filter: allOf(t.UserFilter, anyOf(filters...)), attributes: []string{noAttributes}, limit: 2,
+			found, err := p.searchIn(ctx, t.userBases, query{
+				filter: allOf(t.UserFilter, anyOf(filters...)), attributes: []string{noAttributes}, limit: 2,
 			})
 			if err != nil {
 				continue

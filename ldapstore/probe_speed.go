@@ -21,11 +21,14 @@ const (
 )
 
 // times asks the same thing some times over and returns how long each took.
-func (p *probe) times(ctx context.Context, n int, q query) []time.Duration {
+func (p *probe) times(ctx context.Context, n int, ask func() error) []time.Duration {
 	var all []time.Duration
 	for range n {
 		begin := time.Now()
-		if _, err := p.search(ctx, q); err != nil {
+		if err := ask(); err != nil {
+			if ctx.Err() != nil {
+				return all
+			}
 			if _, answered := resultCode(err); !answered {
 				return all
 			}
@@ -38,8 +41,11 @@ func (p *probe) times(ctx context.Context, n int, q query) []time.Duration {
 
 // fastest is how long the fastest of a few answers took: what the question costs,
 // without what else the machines were doing.
-func (p *probe) fastest(ctx context.Context, q query) time.Duration {
-	all := p.times(ctx, 5, q)
+func (p *probe) fastest(ctx context.Context, bases []string, q query) time.Duration {
+	all := p.times(ctx, 5, func() error {
+		_, err := p.searchIn(ctx, bases, q)
+		return err
+	})
 	if len(all) == 0 {
 		return 0
 	}
@@ -48,7 +54,10 @@ func (p *probe) fastest(ctx context.Context, q query) time.Duration {
 
 // measure tells how long the simplest question takes.
 func (p *probe) measure(ctx context.Context) {
-	all := p.times(ctx, 20, query{base: p.d.options.UserBaseDN, scope: ldap.ScopeBaseObject, filter: "(objectClass=*)", attributes: []string{noAttributes}})
+	all := p.times(ctx, 20, func() error {
+		_, err := p.read(ctx, p.table.userBases[0], noAttributes)
+		return err
+	})
 	if len(all) == 0 {
 		p.found(LevelProblem, "latency", "look at the log of the directory", "it stopped answering")
 		return
@@ -71,15 +80,15 @@ func (p *probe) askIndexes(ctx context.Context) {
 	configured, readable := p.readIndexes(ctx)
 	var slow, missing, fast []string
 	worst := time.Duration(0)
-	check := func(base, filter, attribute, value string) {
+	check := func(bases []string, filter, attribute, value string) {
 		if value == "" {
 			return
 		}
 		if readable && !configured[strings.ToLower(attribute)] && !configured["default"] {
 			missing = append(missing, attribute)
 		}
-		took := p.fastest(ctx, query{
-			base: base, scope: ldap.ScopeWholeSubtree, filter: allOf(filter, equal(attribute, value)), attributes: []string{noAttributes}, limit: 2,
+		took := p.fastest(ctx, bases, query{
+			filter: allOf(filter, equal(attribute, value)), attributes: []string{noAttributes}, limit: 2,
 		}) - p.floor
 		worst = max(worst, took)
 		if took > slowAnswer {
@@ -90,13 +99,13 @@ func (p *probe) askIndexes(ctx context.Context) {
 	}
 	e := p.people[0]
 	for _, attribute := range unique(t.LoginAttributes, []string{t.IDAttribute}) {
-		check(t.userBase, t.UserFilter, attribute, e.first(attribute))
+		check(t.userBases, t.UserFilter, attribute, e.first(attribute))
 	}
 	for _, attribute := range t.MemberAttributes {
-		check(t.groupBase, t.GroupFilter, attribute, e.dn)
+		check(t.groupBases, t.GroupFilter, attribute, e.dn)
 	}
 	if t.MemberNameAttribute != "" {
-		check(t.groupBase, t.GroupFilter, t.MemberNameAttribute, e.first(t.MemberNameSource))
+		check(t.groupBases, t.GroupFilter, t.MemberNameAttribute, e.first(t.MemberNameSource))
 	}
 	const hint = "add equality indexes for them in the directory"
 	if len(missing) > 0 {
@@ -142,7 +151,7 @@ func (p *probe) readIndexes(ctx context.Context) (indexed map[string]bool, reada
 }
 
 // holdsPeople reports whether a suffix is that of the people's base.
-func (p *probe) holdsPeople(suffix string) bool { return isWithin(p.table.userBase, suffix) }
+func (p *probe) holdsPeople(suffix string) bool { return isWithin(p.table.userBases[0], suffix) }
 
 // indexedBy reads a line of olcDbIndex, such as "uid,mail eq,sub" (slapd-mdb(5)).
 func indexedBy(line string) []string {
@@ -234,7 +243,7 @@ func (p *probe) lastWrite(ctx context.Context) time.Time {
 // askLimits finds the size limit, and whether paging goes beyond it.
 func (p *probe) askLimits(ctx context.Context) {
 	const most = 1000
-	q := query{base: p.table.userBase, scope: ldap.ScopeWholeSubtree, filter: "(objectClass=*)", attributes: []string{noAttributes}}
+	q := query{base: p.table.userBases[0], scope: ldap.ScopeWholeSubtree, filter: "(objectClass=*)", attributes: []string{noAttributes}}
 	limit, err := p.countEntries(ctx, q, most)
 	code, _ := resultCode(err)
 	switch {

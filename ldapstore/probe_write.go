@@ -45,11 +45,11 @@ func (p *probe) askWriting(ctx context.Context) {
 			try(person.dn, attribute, "gatehouse-"+strings.ToLower(rand.Text()))
 		}
 	}
-	groups, err := p.search(ctx, query{base: t.groupBase, scope: ldap.ScopeWholeSubtree, filter: t.GroupFilter, attributes: []string{noAttributes}, limit: 1})
+	groups, err := p.searchIn(ctx, t.groupBases, query{filter: t.GroupFilter, attributes: []string{noAttributes}, limit: 1})
 	if err == nil && len(groups) > 0 {
 		for _, attribute := range t.MemberAttributes {
 			if p.schema == nil || p.schema[strings.ToLower(attribute)] {
-				try(groups[0].dn, attribute, "cn="+strings.ToLower(rand.Text())+","+t.userBase)
+				try(groups[0].dn, attribute, "cn="+strings.ToLower(rand.Text())+","+t.userBases[0])
 			}
 		}
 	}
