@@ -152,9 +152,18 @@ func (s *Server) readyz(c echo.Context) error {
 	if err := s.readiness.look(c.Request().Context(), s.Ready, s.now); err != nil {
 		s.log.LogAttrs(c.Request().Context(), slog.LevelWarn, "not ready", slog.String("error", err.Error()))
 		c.Response().Header().Set("Retry-After", "5")
-		return c.JSON(http.StatusServiceUnavailable, map[string]string{"status": "unavailable"})
+		return c.JSON(http.StatusServiceUnavailable, s.status(c.Request(), "unavailable"))
 	}
-	return c.JSON(http.StatusOK, map[string]string{"status": "ready"})
+	return c.JSON(http.StatusOK, s.status(c.Request(), "ready"))
+}
+
+// status is the body of readyz. The doctor learns more.
+func (s *Server) status(r *http.Request, text string) map[string]any {
+	body := map[string]any{"status": text}
+	if s.fromDoctor(r) {
+		body["seen"] = s.seen(r)
+	}
+	return body
 }
 
 // readiness remembers for a second what Ready said: asking costs the directory a
