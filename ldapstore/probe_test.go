@@ -274,17 +274,17 @@ access to attrs=member,uniqueMember,memberUid by * none`))
 	all, _ = examine(t, o)
 	all.want(t, ldapstore.LevelProblem, "people", "no entryUUID", "stable id")
 
-	o.UserFilter, o.GroupFilter, o.Kind = "(objectClass=device)", "(objectClass=device)", "lldap"
+	o.Table, o.Kind = map[string][]string{"user_filter": {"(objectClass=device)"}, "group_filter": {"(objectClass=device)"}}, "lldap"
 	all, _ = examine(t, o)
 	all.want(t, ldapstore.LevelProblem, "people", "finds nobody", "inetOrgPerson")
 	all.want(t, ldapstore.LevelWarning, "groups", "finds no group", "groupOfNames")
 	all.want(t, ldapstore.LevelWarning, "root DSE", "but directory.kind is lldap", "leave directory.kind out")
 
 	o = options(s)
-	o.LoginAttributes = []string{"mail", "o"}
+	o.Table = map[string][]string{"login_attributes": {"mail", "o"}}
 	all, _ = examine(t, o)
 	all.want(t, ldapstore.LevelWarning, "people", "none of mail, o", "login_attributes")
-	o.LoginAttributes = []string{"uid", "objectClass"}
+	o.Table = map[string][]string{"login_attributes": {"uid", "objectClass"}}
 	all, _ = examine(t, o)
 	all.want(t, ldapstore.LevelWarning, "people", "belong to several people", "not unique")
 }
@@ -322,11 +322,11 @@ func TestMissingIndexesAreTold(t *testing.T) {
 	// The server's own configuration, where it may be read, says it outright.
 	readable := "database config\naccess to * by dn.exact=\"uid=reader,ou=services," + ldaptest.BaseDN + "\" read"
 	o := options(ldaptest.Start(t, ldaptest.WithGlobal(readable)))
-	o.LoginAttributes = []string{"uid", "displayName"}
+	o.Table = map[string][]string{"login_attributes": {"uid", "displayName"}}
 	o.Attributes = []string{"displayName"}
 	all, _ := examine(t, o)
 	all.wantOnly(t, ldapstore.LevelProblem)
-	o.LoginAttributes = []string{"uid", "cn"}
+	o.Table = map[string][]string{"login_attributes": {"uid", "cn"}}
 	all, _ = examine(t, o)
 	all.want(t, ldapstore.LevelWarning, "indexes", "no equality index for cn", "add equality indexes")
 }
@@ -338,7 +338,7 @@ func TestALookUpThatTakesLongIsTold(t *testing.T) {
 		Trouble: demodir.Delay, Wait: 40 * time.Millisecond,
 		When: func(op demodir.Operation) bool { return strings.Contains(op.Filter, "(mail=") },
 	})
-	o.LoginAttributes = []string{"uid", "mail"}
+	o.Table = map[string][]string{"login_attributes": {"uid", "mail"}}
 	all, _ := examine(t, o)
 	all.want(t, ldapstore.LevelWarning, "indexes", "mail (", "overlays")
 	s.Faults.Set(demodir.Search, demodir.Fault{Trouble: demodir.Delay, Wait: 60 * time.Millisecond})

@@ -227,7 +227,7 @@ func TestAPlainIDThatLooksLikeAnothersIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	staff, students := ldaptest.Start(t), ldaptest.Start(t, ldaptest.WithBase("o=Students"))
 	o := options(staff)
-	o.IDAttribute = "employeeNumber"
+	o.Table = map[string][]string{"id_attribute": {"employeeNumber"}}
 	c, err := ldapstore.NewSeveral([]ldapstore.Member{
 		{Name: "staff", Plain: true, Directory: open(t, o)}, {Name: "students", Directory: open(t, options(students))},
 	})
