@@ -23,6 +23,7 @@ type conn struct {
 	out    []byte            // of the request sent last
 	names  map[string]string // attribute names to lower case
 	last   int               // number of the last request
+	peer   string            // the address at the other end
 	born   time.Time
 	used   time.Time // when the last exchange ended
 	// broken means never to be used again: after a timeout or garbage nobody knows
@@ -31,7 +32,10 @@ type conn struct {
 }
 
 func newConn(raw, stream net.Conn, now time.Time) *conn {
-	return &conn{raw: raw, stream: stream, in: bufio.NewReader(stream), names: map[string]string{}, born: now, used: now}
+	return &conn{
+		raw: raw, stream: stream, in: bufio.NewReader(stream), names: map[string]string{},
+		peer: raw.RemoteAddr().String(), born: now, used: now,
+	}
 }
 
 // during runs one exchange. When the context ends the connection is closed, which

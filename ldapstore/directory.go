@@ -24,6 +24,7 @@ type Directory struct {
 	domain  atomic.Pointer[domain]
 	pace    pace
 	joins   joins
+	cache   cache // does nothing until Watch
 
 	ctx  context.Context // ends with Close; holds the watchers of lost servers
 	end  context.CancelFunc
@@ -41,7 +42,7 @@ func New(o Options) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Directory{options: o, log: o.Log, now: o.Now}
+	d := &Directory{options: o, log: o.Log, now: o.Now, cache: cache{now: o.Now, reading: o.Timeout, settle: settleTime}}
 	d.ctx, d.end = context.WithCancel(context.Background())
 	account := &serviceAccount{dn: o.BindDN, read: o.BindPassword, now: o.Now}
 	dialer := newDialer(&d.options, files)
@@ -80,6 +81,9 @@ func (d *Directory) background(f func(context.Context)) bool {
 
 // User returns the person with this stable id.
 func (d *Directory) User(ctx context.Context, id string) (*oidc.User, error) {
+	if u := d.remembered(ctx, id); u != nil {
+		return u, nil
+	}
 	ctx, cancel := d.bounded(ctx)
 	defer cancel()
 	t, err := d.tableInForce(ctx)
@@ -94,7 +98,12 @@ func (d *Directory) User(ctx context.Context, id string) (*oidc.User, error) {
 		return d.userByValue(ctx, t, value)
 	}
 	return d.joins.do(ctx, id, func(sent func()) (*oidc.User, error) {
-		return d.userByValue(withReading(ctx, &reading{sent: sent}), t, value)
+		r := d.cache.note(sent)
+		u, err := d.userByValue(withReading(ctx, r), t, value)
+		if err == nil {
+			d.cache.put(id, u, r)
+		}
+		return u, err
 	})
 }
 

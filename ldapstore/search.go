@@ -64,7 +64,7 @@ func (d *Directory) searchOnce(ctx context.Context, q query) (answer, error) {
 
 // collect runs the search on one connection.
 func (a *answer) collect(ctx context.Context, c *conn, q *query) error {
-	sending(ctx)
+	sending(ctx, a.server, c)
 	var cookie []byte
 	for {
 		controls := q.controls

@@ -19,6 +19,7 @@ type settings struct {
 	socket string
 	access string
 	base   string
+	edit   func(string) string
 }
 
 // Option changes what Start starts.
@@ -36,6 +37,9 @@ func WithDatabase(lines string) Option { return func(s *settings) { s.tail += li
 
 // WithAccess adds lines before the database's rules of access.
 func WithAccess(lines string) Option { return func(s *settings) { s.access += lines + "\n" } }
+
+// WithEdit changes the text of slapd.conf, for what can't be done by more lines.
+func WithEdit(edit func(string) string) Option { return func(s *settings) { s.edit = edit } }
 
 // WithSocket has slapd listen on a socket too. Its path has to be short.
 func WithSocket(path string) Option { return func(s *settings) { s.socket = path } }
@@ -138,7 +142,11 @@ func (s *Server) configuration(o settings) string {
 	line("overlay syncprov")
 	line("syncprov-sessionlog 1000")
 	b.WriteString(o.tail)
-	return s.here(b.String())
+	text := s.here(b.String())
+	if o.edit != nil {
+		text = o.edit(text)
+	}
+	return text
 }
 
 // here moves names under this server's root.
