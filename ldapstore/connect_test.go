@@ -199,7 +199,7 @@ func portOf(t testing.TB, url string) uint16 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return uint16(port) //nolint:gosec // of a socket
+	return uint16(port)
 }
 
 func TestTheServersOfADomainAreFound(t *testing.T) {

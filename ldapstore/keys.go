@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/go-ldap/ldap/v3"
-
 )
 
 // none is written where a kind has something that a directory is to do without.
@@ -264,4 +263,3 @@ func TableKeys() []string {
 	}
 	return names
 }
-

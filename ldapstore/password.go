@@ -120,7 +120,7 @@ func (s *server) modifyPassword(ctx context.Context, t *table, dn, oldPassword, 
 		// to hear it (lldap), and all take it.
 		value := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSequence, nil, "")
 		for tag, text := range []string{dn, oldPassword, newPassword} {
-			value.AppendChild(ber.NewString(ber.ClassContext, ber.TypePrimitive, ber.Tag(tag), text, "")) //nolint:gosec // 0 to 2
+			value.AppendChild(ber.NewString(ber.ClassContext, ber.TypePrimitive, ber.Tag(tag), text, ""))
 		}
 		request := ldap.NewExtendedRequest(passwordModify, value)
 		request.Controls = []ldap.Control{ldap.NewControlBeheraPasswordPolicy()}

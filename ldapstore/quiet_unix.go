@@ -21,8 +21,8 @@ func quiet(c net.Conn) bool {
 	silent := false
 	err = raw.Read(func(fd uintptr) bool {
 		var b [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT) //nolint:gosec // a descriptor fits
-		silent = err == syscall.EAGAIN                                                      //nolint:errorlint // a bare number
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		silent = err == syscall.EAGAIN
 		return true
 	})
 	return err == nil && silent

@@ -87,8 +87,13 @@ func TestBindsUnderLoadGoToOneServerOnce(t *testing.T) {
 	var breaking, signing sync.WaitGroup
 	breaking.Go(func() {
 		troubles := []demodir.Fault{
-			{Trouble: demodir.Hang}, {Trouble: demodir.Disconnect}, {Trouble: demodir.Reset}, {Trouble: demodir.Garbage},
-			{Trouble: demodir.Refuse, Code: 51}, {Trouble: demodir.Refuse, Code: 52}, {Trouble: demodir.StopReading},
+			{Trouble: demodir.Hang},
+			{Trouble: demodir.Disconnect},
+			{Trouble: demodir.Reset},
+			{Trouble: demodir.Garbage},
+			{Trouble: demodir.Refuse, Code: 51},
+			{Trouble: demodir.Refuse, Code: 52},
+			{Trouble: demodir.StopReading},
 		}
 		for i := 0; ; i++ {
 			for _, s := range []*demodir.Server{first, second} {

@@ -38,7 +38,7 @@ func open(b []byte, tag byte) (_ []byte, at int) {
 func shut(b []byte, at int) []byte {
 	n := len(b) - at
 	if n < 0x80 {
-		b[at-1] = byte(n)
+		b[at-1] = byte(n) //nolint:gosec // G115: less than 0x80
 		return b
 	}
 	size := 1
@@ -47,7 +47,7 @@ func shut(b []byte, at int) []byte {
 	}
 	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0)[:len(b)+size]
 	copy(b[at+size:], b[at:at+n])
-	b[at-1] = 0x80 | byte(size) //nolint:gosec // at most eight
+	b[at-1] = 0x80 | byte(size)
 	for i := range size {
 		b[at+i] = byte(n >> (8 * (size - 1 - i))) //nolint:gosec // one byte of it is meant
 	}
