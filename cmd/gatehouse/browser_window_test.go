@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -360,4 +361,22 @@ func (b *window) examine(what string) {
 			b.t.Errorf("axe at %s, %s: %s", what, look.scheme, violation)
 		}
 	}
+}
+
+// browserTools finds Chromium and axe-core, or skips the test, or fails it where
+// all programs are wanted.
+func browserTools(t *testing.T) (program, axe string) {
+	t.Helper()
+	program, err := exec.LookPath("chromium")
+	if err == nil {
+		var source []byte
+		source, err = os.ReadFile(filepath.Join("..", "..", ".cache", "axe.min.js"))
+		axe = string(source)
+	}
+	if err != nil && os.Getenv("GATEHOUSE_TEST_REQUIRE") == "all" {
+		t.Fatalf("%v; `make test-tools` fetches it", err)
+	} else if err != nil {
+		t.Skipf("%v; `make test-tools` fetches it", err)
+	}
+	return program, axe
 }

@@ -48,5 +48,9 @@ func (s *Server) signOut(c echo.Context) error {
 			return err
 		}
 	}
+	// Or Back would show the consent page once more, with the person's name:
+	// Chromium keeps a page that the answer to a form led to, whatever
+	// Cache-Control says.
+	c.Response().Header().Set("Clear-Site-Data", `"cache"`)
 	return c.Redirect(http.StatusSeeOther, "/signout")
 }
