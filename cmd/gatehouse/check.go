@@ -7,10 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"gatehouse/config"
+	"gatehouse/ldapstore"
 	"gatehouse/oidc"
 	"gatehouse/oidc/clients"
 	"gatehouse/oidc/keys"
@@ -35,15 +37,17 @@ Exit code 3 means that something is wrong; warnings alone are exit code 0.`,
 	return cmd
 }
 
-// finding is one line of check's report.
+// finding is one line of a report.
 type finding struct {
-	Level   string `json:"level"` // ok, warning or problem
-	Area    string `json:"area"`  // configuration, clients, keys …
+	Level   string `json:"level"`            // ok, note, warning or problem
+	Area    string `json:"area"`             // configuration, clients, keys …
+	Server  string `json:"server,omitempty"` // of the directory
 	File    string `json:"file,omitempty"`
 	Line    int    `json:"line,omitempty"`
 	Key     string `json:"key,omitempty"`
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
+	PEM     string `json:"pem,omitempty"` // a certificate that might be trusted
 }
 
 // report collects findings.
@@ -88,6 +92,11 @@ func (e *environment) check(ctx context.Context, live bool) error {
 			e.checkDirectory(ctx, r, cfg, set)
 		}
 	}
+	return e.deliver(r)
+}
+
+// deliver prints the report; problems are the exit code.
+func (e *environment) deliver(r *report) error {
 	if err := e.print(r.findings, r.write); err != nil {
 		return err
 	}
@@ -183,6 +192,11 @@ func (e *environment) checkDirectory(ctx context.Context, r *report, cfg *config
 		return
 	}
 	r.ok("directory", "can be read, it is of the kind %s", kind.Name)
+	checkGroups(ctx, r, directory, set)
+}
+
+// checkGroups looks whether there are the groups that clients name.
+func checkGroups(ctx context.Context, r *report, directory *ldapstore.Directory, set *clients.Set) {
 	if set == nil {
 		return
 	}
@@ -213,12 +227,20 @@ func (e *environment) checkDirectory(ctx context.Context, r *report, cfg *config
 }
 
 func (r *report) write(w io.Writer) {
-	problems, warnings := 0, 0
+	problems, warnings, server := 0, 0, ""
 	for _, f := range r.findings {
+		if f.Server != server {
+			if server = f.Server; server != "" {
+				fmt.Fprintf(w, "%s\n", plain(server))
+			}
+		}
 		p := oidc.Problem{File: f.File, Line: f.Line, Key: f.Key, Message: f.Message}
 		fmt.Fprintf(w, "%-8s %s: %s\n", f.Level, f.Area, plain(p.String()))
 		if f.Hint != "" {
 			fmt.Fprintf(w, "           hint: %s\n", plain(f.Hint))
+		}
+		for line := range strings.Lines(f.PEM) {
+			fmt.Fprintf(w, "           %s\n", plain(strings.TrimSpace(line)))
 		}
 		switch f.Level {
 		case "problem":

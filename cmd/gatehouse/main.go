@@ -23,7 +23,7 @@ const (
 	exitOK       = 0
 	exitFailed   = 1 // it was tried and failed, or was refused
 	exitUsage    = 2 // the command line was not understood; nothing was done
-	exitProblems = 3 // check found problems
+	exitProblems = 3 // check or doctor found problems
 	exitNoAccess = 4 // explain: the person would be refused
 )
 

@@ -53,7 +53,7 @@ directory that an organisation already has. The directory stays the only place
 where people and groups live.
 
 Exit codes: 0 done, 1 failed or refused, 2 command line not understood,
-3 check found problems, 4 explain found that the person would be refused.`,
+3 check or doctor found problems, 4 explain found that the person would be refused.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -69,7 +69,9 @@ Exit codes: 0 done, 1 failed or refused, 2 command line not understood,
 		newClientCommand(env),
 		newKeyCommand(env),
 		newGrantCommand(env),
+
 		newCheckCommand(env),
+		newDoctorCommand(env),
 		newExplainCommand(env),
 		newVersionCommand(env),
 	)

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package main
+
+import "io/fs"
+
+// freeSpace is known on Linux only.
+func freeSpace(string) (int64, bool) { return 0, false }
+
+// ownerOf is known on Linux only.
+func ownerOf(fs.FileInfo) (uid int, ok bool) { return 0, false }
