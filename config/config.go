@@ -30,6 +30,8 @@ type Config struct {
 	Directory      Directory      `mapstructure:"directory"`
 	Outbound       Outbound       `mapstructure:"outbound"`
 
+	RequirePushed bool `mapstructure:"require_pushed_authorization_requests"`
+
 	// EmailDomains are the domains of mail addresses to prefer.
 	EmailDomains []string `mapstructure:"email_domains"`
 
@@ -67,6 +69,8 @@ type Lifespans struct {
 	Access  time.Duration `mapstructure:"access"`
 	ID      time.Duration `mapstructure:"id"`
 	Refresh time.Duration `mapstructure:"refresh"`
+	// PushedRequest is how long a pushed authorization request can be used.
+	PushedRequest time.Duration `mapstructure:"pushed_request"`
 }
 
 // Outbound says where requests may go whose address an application has named.

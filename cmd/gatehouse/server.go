@@ -80,6 +80,7 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 		Issuer: cfg.Issuer, Clients: h.clients, Secrets: clients.NewVerifier(), Directory: h.directory, Store: h.store, Keys: h.keys,
 		Claims: table, RefreshGrace: cfg.RefreshGrace, PairwiseSalt: pairwiseSalt(h.keys), Log: log, Now: now,
 		Lifespans: lifespans(cfg), Derive: h.keys.Derive, Photos: h.photos(), SecretOf: sealer.Secret, Fetch: fetch,
+		RequirePushed: cfg.RequirePushed, PushedLife: cfg.Lifespans.PushedRequest,
 	})
 	if err != nil {
 		return nil, err
@@ -92,7 +93,7 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 		Issuer: cfg.Issuer, Provider: protocol, Directory: h.directory, Sessions: h.store, Pages: pages, Static: assets,
 		Endpoints: web.Endpoints{
 			Token: protocol.Token(), UserInfo: protocol.UserInfo(), Introspection: protocol.Introspection(),
-			Revocation: protocol.Revocation(), JWKS: protocol.JWKS(), Discovery: protocol.Discovery(),
+			PushedAuthorization: protocol.PushedAuthorization(), Revocation: protocol.Revocation(), JWKS: protocol.JWKS(), Discovery: protocol.Discovery(),
 			Picture: protocol.Picture(),
 		},
 		Derive: h.keys.Derive, Ready: h.ready, Log: log, Now: now, TrustedProxies: cfg.TrustedProxies,

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"crypto/cipher"
 	"errors"
 	"log/slog"
 	"net/url"
@@ -84,8 +85,7 @@ type Options struct {
 	Lifespans    oidc.Lifespans // all set
 	RefreshGrace time.Duration  // how long a used refresh token may be used again, 0 for never
 	PairwiseSalt []byte         // secret, the same on all nodes and for ever
-	// Derive returns n secret bytes for a purpose, the same on all nodes. It may be
-	// nil if Photos is.
+	// Derive returns n secret bytes for a purpose, the same on all nodes.
 	Derive func(purpose string, n int) []byte
 	Photos Photos // nil: there are none
 	Log    *slog.Logger
@@ -95,6 +95,9 @@ type Options struct {
 	SecretOf func(c *oidc.Client) ([]byte, error)
 	// Fetch gets what clients name by an address; nil: nothing is fetched.
 	Fetch Fetcher
+
+	RequirePushed bool          // every client must push its authorization requests
+	PushedLife    time.Duration // how long they can be used, 0 for a minute
 }
 
 // Provider answers the protocol. It is safe for concurrent use.
@@ -102,6 +105,7 @@ type Provider struct {
 	Options
 	fosite     *fosite.Fosite
 	clientKeys *clientKeys
+	aead       cipher.AEAD // for what leaves the process and comes back
 	discovery  *discovery
 	claims     map[string]bool // every claim there is
 	pictures   *pictures
@@ -128,6 +132,10 @@ func New(o Options) (*Provider, error) {
 		}
 		p.claims["picture"] = true
 	}
+	var err error
+	if p.aead, err = newAEAD(o.Derive); err != nil {
+		return nil, err
+	}
 	p.fosite = newFosite(p)
 	p.discovery = &discovery{}
 	if _, err := p.discovery.render(p); err != nil {
@@ -145,6 +153,11 @@ type Authorization struct {
 	LoginHint   string
 	UILocales   string
 	RedirectURI string
+
+	signed bool       // the parameters come from a signed request object
+	pushed bool       // they were pushed, or are just now
+	once   *oidc.Hash // of the pushed request that an answer uses up
+	until  time.Time  // how long that has to be remembered
 
 	types     []string // response_type, as a set
 	mode      responseMode

@@ -48,15 +48,25 @@ func (p *Provider) Resume(ctx context.Context, form url.Values, requestedAt time
 
 func (p *Provider) authorization(ctx context.Context, raw url.Values, requestedAt time.Time) (*Authorization, *Response, error) {
 	form, repeated := keepKnown(raw)
-	a := &Authorization{
-		Form: form, RequestedAt: requestedAt, state: form.Get("state"), RedirectURI: form.Get("redirect_uri"),
-		LoginHint: form.Get("login_hint"), UILocales: form.Get("ui_locales"),
-	}
+	a := &Authorization{Form: form, RequestedAt: requestedAt}
+	unresolved := p.resolve(ctx, a, raw.Get(sealParameter))
+	a.read()
 	if err := p.checkAddressee(a); err != nil {
-		return nil, nil, err
+		if unresolved == nil || a.Form.Get("client_id") == "" {
+			return nil, nil, err
+		}
+		// Where an answer should go was in what can't be read.
+		var ours *Error
+		if errors.As(unresolved, &ours) {
+			return nil, nil, &PageError{Kind: PageInvalidRequest, Err: unresolved}
+		}
+		return nil, nil, unresolved
 	}
 	var err error
-	if a.types, a.mode, err = parseResponse(form); err == nil { // first: errors go the same way
+	if a.types, a.mode, err = parseResponse(a.Form); err == nil { // first: errors go the same way
+		err = unresolved
+	}
+	if err == nil {
 		err = p.checkRequest(ctx, a, repeated)
 	}
 	if err == nil {
@@ -65,6 +75,12 @@ func (p *Provider) authorization(ctx context.Context, raw url.Values, requestedA
 	e := asError(err)
 	p.logRefused(ctx, a, e)
 	return nil, p.answerError(a, e), nil
+}
+
+// read takes over what is needed before the request is judged.
+func (a *Authorization) read() {
+	a.state, a.RedirectURI = a.Form.Get("state"), a.Form.Get("redirect_uri")
+	a.LoginHint, a.UILocales = a.Form.Get("login_hint"), a.Form.Get("ui_locales")
 }
 
 // checkAddressee finds the client and its redirect URI. Until both are known
@@ -97,10 +113,10 @@ func (p *Provider) checkRequest(ctx context.Context, a *Authorization, repeated 
 		return fail("invalid_request", "a parameter is given more than once")
 	case len(form.Encode()) > maxRequest:
 		return fail("invalid_request", "the request is too long")
-	case form.Has("request"):
-		return fail("request_not_supported", "request objects are not supported")
-	case form.Has("request_uri"):
-		return fail("request_uri_not_supported", "request_uri is not supported")
+	case !a.pushed && (p.RequirePushed || a.Client.RequirePushedAuthorizationRequests): // RFC 9126, sections 5 and 6
+		return fail("invalid_request", "authorization requests must be pushed")
+	case !a.signed && a.Client.RequireSignedRequestObject: // RFC 9101, section 10.5
+		return fail("invalid_request", "the client must send a signed request object")
 	case form.Has("registration"):
 		return fail("registration_not_supported", "the registration parameter is not supported")
 	}
@@ -196,6 +212,9 @@ func (p *Provider) parse(ctx context.Context, a *Authorization) error {
 func (p *Provider) issue(ctx context.Context, a *Authorization, v Visitor, who person, remember *oidc.ConsentRecord) (*Response, error) {
 	s := &session{authorization: a, visitor: v, consent: remember, person: who, scopes: who.decision.Granted}
 	responder, err := p.fosite.NewAuthorizeResponse(ctx, a.requester, s)
+	if errors.Is(err, oidc.ErrUsed) {
+		return p.answerError(a, fail("invalid_request", "the pushed request has been used before").because(err)), nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +244,7 @@ func (h authorizeHandler) HandleAuthorizeEndpointRequest(ctx context.Context, ar
 		Scopes: s.scopes, Claims: a.claims.names, AuthTime: s.visitor.Session.AuthTime, AMR: s.visitor.Session.AMR,
 		ACR: a.acr(), CreatedAt: now, ExpiresAt: now.Add(lifespans.Code),
 	}
-	write := store.Authorization{Session: s.visitor.Change, Consent: s.consent}
+	write := store.Authorization{Session: s.visitor.Change, Consent: s.consent, Once: a.spend()}
 	var code, access string
 	if a.wants("code") {
 		code = oidc.NewSecret(codePrefix)

@@ -100,7 +100,7 @@ func TestEachFaultOfARequestGetsTheCodeOfItsRFC(t *testing.T) {
 		"claims no JSON":                                     {[]string{"claims", "{"}, "invalid_request"},
 		"claims with two subjects":                           {[]string{"claims", `{"id_token":{"sub":{"value":"a"}},"userinfo":{"sub":{"value":"b"}}}`}, "invalid_request"},
 		"id_token_hint no token":                             {[]string{"id_token_hint", "x.y.z"}, "invalid_request"},
-		"request object (OIDC Core, 3.1.2.6)":                {[]string{"request", "x"}, "request_not_supported"},
+		"request object (OIDC Core, 3.1.2.6)":                {[]string{"request", "x"}, "invalid_request_object"},
 		"request_uri":                                        {[]string{"request_uri", "https://x"}, "request_uri_not_supported"},
 		"registration":                                       {[]string{"registration", "{}"}, "registration_not_supported"},
 		"too long":                                           {[]string{"state", strings.Repeat("x", 9000)}, "invalid_request"},

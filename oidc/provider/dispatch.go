@@ -149,12 +149,16 @@ func (p *Provider) rememberedScopes(ctx context.Context, c *oidc.Client, subject
 func (p *Provider) Deny(ctx context.Context, a *Authorization, subject string) *Response {
 	e := fail("access_denied", "the person declined")
 	oidc.Audit(ctx, p.Log, oidc.EventConsentDenied, slog.String("client_id", a.Client.ID), slog.String("subject", subject))
+	p.end(ctx, a)
 	return p.answerError(a, e)
 }
 
 // refuse answers the client with an error and writes the audit line.
 func (p *Provider) refuse(ctx context.Context, a *Authorization, e *Error, attrs ...slog.Attr) Step {
 	p.logRefused(ctx, a, e, attrs...)
+	if e.Code != "temporarily_unavailable" { // the person may try again
+		p.end(ctx, a)
+	}
 	return Step{Response: p.answerError(a, e)}
 }
 

@@ -41,6 +41,15 @@ func (c client) GetScopes() fosite.Arguments        { return nil } // see allow 
 func (c client) IsPublic() bool                     { return c.Public() }
 func (c client) GetAudience() fosite.Arguments      { return c.Audience }
 
+// clientIn is clientOf for a client that was just authenticated.
+func clientIn(found fosite.Client) *oidc.Client {
+	c, ok := found.(client)
+	if !ok {
+		return &oidc.Client{} // authenticateClient returns nothing else
+	}
+	return c.Client
+}
+
 // clientStore is the part of fosite's storage that its core needs.
 type clientStore struct{ clients Clients }
 

@@ -93,7 +93,7 @@ func newHouse(t *testing.T, change ...func(*provider.Options)) *house {
 	}
 	options := provider.Options{
 		Issuer: issuer, Clients: h.clients, Secrets: verify{}, Directory: h.people, Store: h.store, Keys: h.keys,
-		Claims: claims.DefaultTable(), PairwiseSalt: h.keys.Derive("pairwise", 32), Log: slog.New(slog.DiscardHandler), Now: h.clock.Now,
+		Claims: claims.DefaultTable(), PairwiseSalt: h.keys.Derive("pairwise", 32), Derive: h.keys.Derive, Log: slog.New(slog.DiscardHandler), Now: h.clock.Now,
 		Lifespans: oidc.Lifespans{Code: time.Minute, Access: time.Hour, ID: time.Hour, Refresh: 30 * 24 * time.Hour},
 	}
 	for _, f := range change {

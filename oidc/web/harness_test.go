@@ -287,7 +287,7 @@ func newHouse(t *testing.T, change ...func(*Options)) *house {
 	o := Options{
 		Issuer: testIssuer, Provider: h.provider, Directory: h.directory, Sessions: db, Pages: pages, Static: assets,
 		Endpoints: Endpoints{
-			Token: says("token"), UserInfo: says("userinfo"), Introspection: says("introspection"), Revocation: says("revocation"),
+			Token: says("token"), PushedAuthorization: says("par"), UserInfo: says("userinfo"), Introspection: says("introspection"), Revocation: says("revocation"),
 			JWKS: says("jwks"), Discovery: says("discovery"),
 		},
 		Derive: func(purpose string, n int) []byte {

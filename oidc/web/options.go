@@ -28,7 +28,7 @@ type Provider interface {
 // Endpoints are the addresses that applications call themselves. All are needed
 // unless it says otherwise.
 type Endpoints struct {
-	Token, UserInfo, Introspection, Revocation, JWKS, Discovery http.Handler
+	Token, PushedAuthorization, UserInfo, Introspection, Revocation, JWKS, Discovery http.Handler
 
 	// Picture answers below /picture/; nil if there are no photos.
 	Picture http.Handler
@@ -90,7 +90,7 @@ func (o *Options) check() (*url.URL, error) {
 		o.Log == nil, o.Now == nil:
 		return nil, errors.New("web: a dependency is missing")
 	case o.Endpoints.Token == nil, o.Endpoints.UserInfo == nil, o.Endpoints.Introspection == nil,
-		o.Endpoints.Revocation == nil, o.Endpoints.JWKS == nil, o.Endpoints.Discovery == nil:
+		o.Endpoints.Revocation == nil, o.Endpoints.JWKS == nil, o.Endpoints.Discovery == nil, o.Endpoints.PushedAuthorization == nil:
 		return nil, errors.New("web: an endpoint is missing")
 	case issuer.Host == "" || strings.TrimSuffix(issuer.Path, "/") != "" || issuer.RawQuery != "" || issuer.Fragment != "" || issuer.User != nil:
 		return nil, errors.New("web: issuer: must be scheme and host only, as in https://sso.example.org")

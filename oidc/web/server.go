@@ -98,6 +98,7 @@ func (s *Server) routes() *echo.Echo {
 
 	ends := s.Endpoints
 	e.POST("/oauth2/token", echo.WrapHandler(ends.Token))
+	e.POST("/oauth2/par", echo.WrapHandler(ends.PushedAuthorization))
 	e.POST("/oauth2/introspect", echo.WrapHandler(ends.Introspection))
 	e.POST("/oauth2/revoke", echo.WrapHandler(ends.Revocation))
 	e.POST("/oauth2/userinfo", echo.WrapHandler(ends.UserInfo))

@@ -59,7 +59,7 @@ func newWholeHouse(t *testing.T) (*house, *oidctest.Directory) {
 		}
 		p, err := provider.New(provider.Options{
 			Issuer: o.Issuer, Clients: set, Secrets: plainSecrets{}, Directory: people, Store: storeOf(t, o), Keys: ring,
-			Claims: claims.DefaultTable(), PairwiseSalt: ring.Derive("pairwise", 32), Log: o.Log, Now: o.Now,
+			Claims: claims.DefaultTable(), PairwiseSalt: ring.Derive("pairwise", 32), Derive: ring.Derive, Log: o.Log, Now: o.Now,
 			Lifespans: oidc.Lifespans{Code: time.Minute, Access: time.Hour, ID: time.Hour, Refresh: 24 * time.Hour},
 		})
 		if err != nil {
@@ -67,7 +67,7 @@ func newWholeHouse(t *testing.T) (*house, *oidctest.Directory) {
 		}
 		o.Provider, o.Directory, o.Derive = p, people, ring.Derive
 		o.Endpoints = Endpoints{
-			Token: p.Token(), UserInfo: p.UserInfo(), Introspection: p.Introspection(), Revocation: p.Revocation(),
+			Token: p.Token(), PushedAuthorization: p.PushedAuthorization(), UserInfo: p.UserInfo(), Introspection: p.Introspection(), Revocation: p.Revocation(),
 			JWKS: p.JWKS(), Discovery: p.Discovery(),
 		}
 	}), people
