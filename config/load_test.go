@@ -84,7 +84,9 @@ keys_dir: keys
 templates_dir: templates
 static_dir: static
 log: {level: debug, format: json}
-lifespans: {code: 30s, access: 10m, id: 2h, refresh: 14d}
+lifespans: {code: 30s, access: 10m, id: 2h, refresh: 14d, pushed_request: 90s}
+require_pushed_authorization_requests: true
+outbound: {allow: [10.1.0.0/16], ca_file: ca.pem}
 refresh_grace: 0s
 session: {idle: 1h, absolute: 7d, remember: on, remember_for: 90d}
 throttle: {account_failures: 3, network_failures: 50, window: 10m, max_wait: 2h}
@@ -122,8 +124,9 @@ claims:
 		Issuer: "https://sso.example.org:8443", Listen: "[::]:8443", TLS: config.TLS{CertFile: cert, KeyFile: key},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("10.1.2.0/24"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("192.0.2.1/32")},
 		Database:       h.path("data/g.db"), ClientsDir: h.path("clients.d"), KeysDir: h.path("keys"), TemplatesDir: h.path("templates"), StaticDir: h.path("static"),
-		Log:          config.Log{Level: slog.LevelDebug, Format: "json"},
-		Lifespans:    config.Lifespans{Code: 30 * time.Second, Access: 10 * time.Minute, ID: 2 * time.Hour, Refresh: 14 * 24 * time.Hour},
+		Log:           config.Log{Level: slog.LevelDebug, Format: "json"},
+		Lifespans:     config.Lifespans{Code: 30 * time.Second, Access: 10 * time.Minute, ID: 2 * time.Hour, Refresh: 14 * 24 * time.Hour, PushedRequest: 90 * time.Second},
+		RequirePushed: true, Outbound: config.Outbound{Allow: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, CAFile: h.path("ca.pem")},
 		RefreshGrace: 0,
 		Session:      config.Session{Idle: time.Hour, Absolute: 7 * 24 * time.Hour, Remember: true, RememberFor: 90 * 24 * time.Hour},
 		Throttle:     config.Throttle{AccountFailures: 3, NetworkFailures: 50, Window: 10 * time.Minute, MaxWait: 2 * time.Hour},
@@ -137,10 +140,10 @@ claims:
 		Claims:       map[string][]string{"nickname": {"displayName"}, "email_verified": {"true"}, "picture": {}, "address.locality": {"l", "2.5.4.7"}, "preferred_username": {"@username"}},
 	}
 	compare(t, c, want)
-	if file, line := c.Where("directory.kind"); file != c.File || line != 25 {
+	if file, line := c.Where("directory.kind"); file != c.File || line != 27 {
 		t.Errorf("directory.kind is at %s:%d", file, line)
 	}
-	if file, line := c.Where("claims.address.locality"); file != c.File || line != 40 {
+	if file, line := c.Where("claims.address.locality"); file != c.File || line != 42 {
 		t.Errorf("claims.address.locality is at %s:%d", file, line)
 	}
 }
