@@ -14,16 +14,37 @@ import (
 
 // check judges what takes more than one value, or a look at the disk.
 func (l *loader) check(c *Config, now time.Time) {
-	for _, s := range settings {
-		if _, written := l.found[s.key]; s.required && !written && !l.baseGiven(s.key) {
-			l.problem(s.key, "it is missing", "add it to the configuration, or set "+Variable(s.key))
-		}
-	}
+	l.checkRequired("")
 	issuer := l.checkIssuer(c)
 	l.checkListen(c, issuer)
 	l.checkTLS(c, issuer, now)
 	l.checkPaths(c)
 	l.checkTimes(c)
+	if _, several := l.found["directories"]; several {
+		l.checkSeveral()
+		return
+	}
+	l.checkDirectory(c)
+}
+
+// checkRequired looks for settings that nothing goes without.
+func (l *loader) checkRequired(under string) {
+	_, several := l.found["directories"]
+	for _, s := range settings {
+		_, written := l.found[s.key]
+		elsewhere := !strings.HasPrefix(s.key, under) || several && strings.HasPrefix(s.key, "directory.")
+		if s.required && !written && !elsewhere && !l.baseGiven(s.key) {
+			l.problem(s.key, "it is missing", "add it to the configuration, or set "+Variable(s.key))
+		}
+	}
+}
+
+// checkDirectory judges the settings of one directory.
+func (l *loader) checkDirectory(c *Config) {
+	if c.Directory.CAFile != "" {
+		l.checkAuthorities(c.Directory.CAFile)
+	}
+	l.checkClientCertificate(c.Directory)
 	l.checkServers(c)
 	l.checkBinding(c)
 	l.checkNames(c)

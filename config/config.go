@@ -32,6 +32,9 @@ type Config struct {
 
 	RequirePushed bool `mapstructure:"require_pushed_authorization_requests"`
 
+	// Directories is there instead of Directory where there are several.
+	Directories []NamedDirectory `mapstructure:"-"`
+
 	// EmailDomains are the domains of mail addresses to prefer.
 	EmailDomains []string `mapstructure:"email_domains"`
 

@@ -91,15 +91,20 @@ func (l *loader) mapping(n *yaml.Node, under string) {
 		}
 		seen[k.Value] = k.Line
 		s := find(at.key)
+		if own := memberSetting(k.Value); l.inList && own != nil && under == "directory." {
+			s = own
+		}
 		switch {
+		case at.key == "directories":
+			l.several(v, at)
 		case strings.Contains(k.Value, "."):
-			hint := suggest(at.key, names())
+			hint := suggest(at.key, l.names())
 			if s != nil {
 				hint = "write it beneath " + k.Value[:strings.LastIndexByte(k.Value, '.')] + ":, without the dot"
 			}
 			complain("unknown setting", hint)
 		case s == nil && !hasSettings(at.key):
-			complain("unknown setting", suggest(at.key, names()))
+			complain("unknown setting", suggest(at.key, l.names()))
 		case s == nil && v.Kind != yaml.MappingNode:
 			complain("there are no settings under it", "write them beneath it, each indented by two blanks")
 		case s == nil:
@@ -234,10 +239,19 @@ func example(s *setting) string {
 	return "write a " + string(s.kind)
 }
 
-func names() []string {
-	all := []string{"tls", "log", "lifespans", "session", "throttle", "directory"}
+// names lists what may be written, as it is written where this loader reads.
+func (l *loader) names() []string {
+	all := []string{"tls", "log", "lifespans", "session", "throttle", "directory", "directories"}
+	if l.inList {
+		all = nil
+		for _, s := range memberSettings {
+			all = append(all, strings.Replace(s.key, "directories.", "directory.", 1))
+		}
+	}
 	for _, s := range settings {
-		all = append(all, s.key)
+		if !l.inList || strings.HasPrefix(s.key, "directory.") {
+			all = append(all, s.key)
+		}
 	}
 	return all
 }

@@ -40,10 +40,6 @@ func (l *loader) checkPaths(c *Config) {
 			l.problem("keys_dir", c.KeysDir+" is not a folder", "name a folder")
 		}
 	}
-	if c.Directory.CAFile != "" {
-		l.checkAuthorities(c.Directory.CAFile)
-	}
-	l.checkClientCertificate(c.Directory)
 }
 
 // checkClientCertificate looks whether certificate and key can be read; the

@@ -72,6 +72,8 @@ type loader struct {
 	broken   map[string]bool // written, but not readable
 	claims   map[string][]string
 	custom   map[string]CustomClaim
+	members  []*member // the sections of directories
+	inList   bool      // this loader is for one of them
 	problems []Problem
 	warnings []Problem
 	// unreadable means that no setting of the file is known: what is missing then
@@ -87,6 +89,9 @@ func load(path, base string, data []byte, env []string, now time.Time) (*Config,
 	l.readEnvironment()
 	l.preferEnvironment()
 	c, err := l.settle()
+	if err == nil {
+		err = l.settleSeveral(c)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -23,15 +24,37 @@ type Described struct {
 // the order of the reference document.
 func (c *Config) Describe() []Described {
 	described := make([]Described, 0, len(settings))
-	for _, s := range settings {
-		d := Described{Key: s.key, Value: c.text(s.key), Source: "default", Doc: s.doc, Reload: s.reload}
-		if at, written := c.sources[s.key]; written {
+	add := func(s setting, key, value string) {
+		d := Described{Key: key, Value: value, Source: "default", Doc: s.doc, Reload: s.reload}
+		if at, written := c.sources[key]; written {
 			d.Source = at.file
 			if at.line > 0 {
 				d.Source = fmt.Sprintf("%s:%d", at.file, at.line)
 			}
 		}
 		described = append(described, d)
+	}
+	for _, s := range settings {
+		if len(c.Directories) == 0 || !strings.HasPrefix(s.key, "directory.") {
+			add(s, s.key, c.text(s.key))
+		}
+	}
+	for _, n := range c.Directories {
+		under := "directories." + n.Name
+		own := map[string]string{"name": n.Name, "subjects": "prefixed", "names": fmt.Sprint(n.Names), "cut_names": fmt.Sprint(n.CutNames)}
+		if n.Plain {
+			own["subjects"] = "plain"
+		}
+		for _, s := range memberSettings {
+			name := strings.TrimPrefix(s.key, "directories.")
+			add(s, under+"."+name, own[name])
+		}
+		alone := &Config{Directory: n.Directory}
+		for _, s := range settings {
+			if rest, ours := strings.CutPrefix(s.key, "directory"); ours && rest[0] == '.' {
+				add(s, under+rest, alone.text(s.key))
+			}
+		}
 	}
 	return described
 }
@@ -93,12 +116,48 @@ what to do; the server doesn't start while there is one.
 | --- | --- | --- | --- | --- |
 `
 
+const referenceSeveral = `
+## Several directories
+
+In the place of ` + "`directory`" + `, ` + "`directories`" + ` is a list of sections with the same settings and some of their own:
+
+` + "```yaml" + `
+directories:
+  - name: staff
+    subjects: plain           # it was there first, as directory: its people keep their sub
+    url: ldaps://ldap.example.org
+    base_dn: dc=example,dc=org
+  - name: students
+    names: ["*@students.example.org"]
+    cut_names: true
+    url: ldaps://ldap.students.example.org
+    base_dn: dc=students,dc=example,dc=edu
+` + "```" + `
+
+- A typed name belongs to the first directory, in the order of the file, that has it. A directory that can't be asked ends the
+  search: sign-in says "please try again", for the name may be its own. Names with a form of their own (` + "`names`" + `) don't wait for others.
+- A name that two entries of one directory have is refused, whatever the others hold.
+- Ids are ` + "`NAME:`" + ` and the directory's own, so that nobody is taken for somebody of another directory; ` + "`sub`" + ` is made of them. When a second
+  directory comes, give the first one ` + "`subjects: plain`" + `: all ` + "`sub`" + ` stay as they are. Without it everybody is a stranger to every application.
+- A section that is taken out, or given another name, ends nobody's grants: its people can't be told from those of a directory that is away.
+  End them with ` + "`gatehouse grant revoke`" + `.
+- Scope maps name groups by DN, so two directories must not hold the same DNs: their group bases have to lie apart.
+- The server is ready (` + "`/readyz`" + `) while one of them answers. ` + "`gatehouse check --live`" + ` asks all.
+- Environment variables have the name in the middle: ` + "`GATEHOUSE_DIRECTORIES_STUDENTS_BIND_PASSWORD`" + `.
+
+| setting | type | default | what it does | reload |
+| --- | --- | --- | --- | --- |
+`
+
 // Reference returns the reference document of the configuration in Markdown.
 // example is the text of the example file that it opens with.
 func Reference(example string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, referenceHead, example)
-	for _, s := range settings {
+	for _, s := range slices.Concat(settings, memberSettings) {
+		if s.key == memberSettings[0].key {
+			b.WriteString(referenceSeveral)
+		}
 		def := s.defDoc
 		switch {
 		case s.def != "":

@@ -176,27 +176,28 @@ func checkPages(r *report, cfg *config.Config) {
 // groups that clients name. A group that isn't there gives nothing to anybody; it
 // may be made later, so that is a warning.
 func (e *environment) checkDirectory(ctx context.Context, r *report, cfg *config.Config, set *clients.Set) {
-	directory, err := e.openDirectory(cfg, set)
+	members, err := e.openMembers(cfg, set)
+	if err != nil {
+		r.fail("directory", err)
+		return
+	}
+	directory, err := joinMembers(cfg, members)
 	if err != nil {
 		r.fail("directory", err)
 		return
 	}
 	defer directory.Close()
-	if err := directory.Ping(ctx); err != nil {
-		r.add("problem", "directory", oidc.Problem{Key: "directory", Message: "people can't be looked up: " + err.Error(), Hint: "see the keys url, bind_dn, bind_password_file and base_dn"})
-		return
+	read := true
+	for _, m := range members {
+		read = checkMember(ctx, r, m) && read
 	}
-	kind, err := directory.Kind(ctx)
-	if err != nil {
-		r.fail("directory", err)
-		return
+	if read {
+		checkGroups(ctx, r, directory, set)
 	}
-	r.ok("directory", "can be read, it is of the kind %s", kind.Name)
-	checkGroups(ctx, r, directory, set)
 }
 
 // checkGroups looks whether there are the groups that clients name.
-func checkGroups(ctx context.Context, r *report, directory *ldapstore.Directory, set *clients.Set) {
+func checkGroups(ctx context.Context, r *report, d directory, set *clients.Set) {
 	if set == nil {
 		return
 	}
@@ -212,7 +213,7 @@ func checkGroups(ctx context.Context, r *report, directory *ldapstore.Directory,
 				continue
 			}
 			seen[key] = true
-			_, err := directory.Group(ctx, dn.String())
+			_, err := d.Group(ctx, dn.String())
 			switch {
 			case errors.Is(err, oidc.ErrNotFound):
 				r.add("warning", "directory", oidc.Problem{
@@ -224,6 +225,24 @@ func checkGroups(ctx context.Context, r *report, directory *ldapstore.Directory,
 			}
 		}
 	}
+}
+
+// checkMember asks one directory whether people can be looked up.
+func checkMember(ctx context.Context, r *report, m ldapstore.Member) bool {
+	key, name := "directory", ""
+	if m.Name != "" {
+		key, name = "directories."+m.Name, m.Name+" "
+	}
+	kind, err := m.Directory.Kind(ctx)
+	if err == nil {
+		err = m.Directory.Ping(ctx)
+	}
+	if err != nil {
+		r.add("problem", "directory", oidc.Problem{Key: key, Message: "people can't be looked up: " + err.Error(), Hint: "see the keys url, bind_dn, bind_password_file and base_dn"})
+		return false
+	}
+	r.ok("directory", "%scan be read, it is of the kind %s", name, kind.Name)
+	return true
 }
 
 func (r *report) write(w io.Writer) {

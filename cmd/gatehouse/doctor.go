@@ -66,26 +66,41 @@ func (e *environment) doctor(ctx context.Context) error {
 // examineDirectory asks the directory's servers, and whether there are the groups
 // that clients name.
 func (e *environment) examineDirectory(ctx context.Context, r *report, cfg *config.Config, set *clients.Set) {
-	directory, err := e.openDirectory(cfg, set)
+	members, err := e.openMembers(cfg, set)
 	if err != nil {
 		return // checkConfiguration has told
 	}
-	defer directory.Close()
-	facts := directory.Examine(ctx, func(f ldapstore.Finding) {
+	all, err := joinMembers(cfg, members)
+	if err != nil {
+		return // likewise
+	}
+	defer all.Close()
+	for _, m := range members {
+		examineMember(ctx, r, cfg, m)
+	}
+	if all.Ping(ctx) == nil {
+		checkGroups(ctx, r, all, set)
+	}
+}
+
+// examineMember asks the servers of one directory.
+func examineMember(ctx context.Context, r *report, cfg *config.Config, m ldapstore.Member) {
+	area, what := "directory", "the directory"
+	if m.Name != "" {
+		area, what = "directory "+m.Name, "directory "+m.Name
+	}
+	facts := m.Directory.Examine(ctx, func(f ldapstore.Finding) {
 		r.findings = append(r.findings, finding{
-			Level: string(f.Level), Area: "directory, " + f.Topic, Server: f.Server, Message: f.Message, Hint: f.Hint, PEM: f.PEM,
+			Level: string(f.Level), Area: area + ", " + f.Topic, Server: f.Server, Message: f.Message, Hint: f.Hint, PEM: f.PEM,
 		})
 	})
 	if after := facts.LockoutAfter; after > 0 {
 		if tries := cfg.Throttle.AccountFailures; tries >= after {
 			r.note("warning", "throttle", fmt.Sprintf("set throttle.account_failures to %d or less", max(after-1, 1)),
-				"the directory locks accounts after %d wrong passwords, and throttle.account_failures is %d: strangers can lock people out", after, tries)
+				"%s locks accounts after %d wrong passwords, and throttle.account_failures is %d: strangers can lock people out", what, after, tries)
 		} else {
-			r.ok("throttle", "strangers can't lock people out: %d failures are fewer than the %d of the directory", tries, after)
+			r.ok("throttle", "strangers can't lock people out: %d failures are fewer than the %d of %s", tries, after, what)
 		}
-	}
-	if directory.Ping(ctx) == nil {
-		checkGroups(ctx, r, directory, set)
 	}
 }
 
@@ -178,7 +193,10 @@ func (e *environment) examineFiles(r *report, cfg *config.Config) {
 			r.ok("disk", "%s has %s left", folder, bytesText(free))
 		}
 	}
-	paths := []string{cfg.File, cfg.ClientsDir, cfg.KeysDir, cfg.TemplatesDir, cfg.StaticDir, cfg.Directory.CAFile, cfg.TLS.CertFile}
+	paths := []string{cfg.File, cfg.ClientsDir, cfg.KeysDir, cfg.TemplatesDir, cfg.StaticDir, cfg.TLS.CertFile}
+	for _, section := range sectionsOf(cfg) {
+		paths = append(paths, section.CAFile)
+	}
 	for _, dir := range []string{cfg.ClientsDir, cfg.TemplatesDir} {
 		if dir == "" {
 			continue

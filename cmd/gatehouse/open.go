@@ -104,14 +104,21 @@ func personAttributes(table claims.Table, set *clients.Set) []string {
 
 // openDirectory opens the directory as the server does. set may be nil for those
 // who want nobody's subject.
-func (e *environment) openDirectory(cfg *config.Config, set *clients.Set) (*ldapstore.Directory, error) {
+func (e *environment) openDirectory(cfg *config.Config, set *clients.Set) (directory, error) {
+	members, err := e.openMembers(cfg, set)
+	if err != nil {
+		return nil, err
+	}
+	return joinMembers(cfg, members)
+}
+
+// openMembers opens each directory of the configuration for itself.
+func (e *environment) openMembers(cfg *config.Config, set *clients.Set) ([]ldapstore.Member, error) {
 	table, err := claimsTable(cfg)
 	if err != nil {
 		return nil, err
 	}
-	options := directoryOptions(cfg, table, slog.New(slog.DiscardHandler), e.now)
-	options.Attributes = personAttributes(table, set)
-	return ldapstore.New(options)
+	return openMembers(cfg, table, personAttributes(table, set), slog.New(slog.DiscardHandler), e.now)
 }
 
 // lifespans returns the server's own lifespans.

@@ -10,9 +10,7 @@ import (
 	"time"
 
 	"gatehouse/config"
-	"gatehouse/ldapstore"
 	"gatehouse/oidc"
-	"gatehouse/oidc/claims"
 	"gatehouse/oidc/clients"
 	"gatehouse/oidc/keys"
 	"gatehouse/oidc/outbound"
@@ -29,7 +27,7 @@ type house struct {
 	log       *slog.Logger
 	now       func() time.Time
 	store     *store.Store
-	directory *ldapstore.Directory
+	directory directory
 	clients   *clients.Set
 	keys      *keys.Ring
 	web       *web.Server
@@ -56,9 +54,7 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 	note(err)
 	h.keys, err = keys.Open(cfg.KeysDir, now)
 	note(err)
-	options := directoryOptions(cfg, table, log, now)
-	options.Attributes = personAttributes(table, h.clients)
-	h.directory, err = ldapstore.New(options)
+	h.directory, err = newDirectory(cfg, table, personAttributes(table, h.clients), log, now)
 	note(err)
 	h.store, err = store.Open(ctx, cfg.Database, store.Options{Log: log, Now: now})
 	note(err)
@@ -79,7 +75,7 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 	protocol, err := provider.New(provider.Options{
 		Issuer: cfg.Issuer, Clients: h.clients, Secrets: clients.NewVerifier(), Directory: h.directory, Store: h.store, Keys: h.keys,
 		Claims: table, RefreshGrace: cfg.RefreshGrace, PairwiseSalt: pairwiseSalt(h.keys), Log: log, Now: now,
-		Lifespans: lifespans(cfg), Derive: h.keys.Derive, Photos: h.photos(), SecretOf: sealer.Secret, Fetch: fetch,
+		Lifespans: lifespans(cfg), Derive: h.keys.Derive, Photos: photosOf(cfg, h.directory), SecretOf: sealer.Secret, Fetch: fetch,
 		RequirePushed: cfg.RequirePushed, PushedLife: cfg.Lifespans.PushedRequest,
 	})
 	if err != nil {
@@ -106,26 +102,6 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 	return h, err
 }
 
-// photos returns where photos are read from, or nil if the configuration names no
-// attribute for them.
-func (h *house) photos() provider.Photos {
-	if len(h.config.Directory.PhotoAttributes) == 0 {
-		return nil
-	}
-	return photoReader{h.directory, h.config.Directory.PhotoAttributes}
-}
-
-// photoReader reads photos from the attributes of the configuration.
-type photoReader struct {
-	directory  *ldapstore.Directory
-	attributes []string
-}
-
-// Photo implements provider.Photos.
-func (p photoReader) Photo(ctx context.Context, id string) ([]byte, error) {
-	return p.directory.Photo(ctx, id, p.attributes...)
-}
-
 // loadPages returns static files and pages, with the operator's own laid over.
 func loadPages(cfg *config.Config) (*static.Assets, *templates.Set, error) {
 	assets, err := static.Load(cfg.StaticDir)
@@ -150,29 +126,10 @@ func problemsOf(err error) oidc.Problems {
 	}
 }
 
-// directoryOptions hands the directory's part of the configuration on.
-func directoryOptions(cfg *config.Config, table claims.Table, log *slog.Logger, now func() time.Time) ldapstore.Options {
-	d := cfg.Directory
-	return ldapstore.Options{
-		URL: d.URL, StartTLS: d.StartTLS, CAFile: d.CAFile, ClientCertFile: d.ClientCertFile, ClientKeyFile: d.ClientKeyFile, BindDN: d.BindDN, BindPassword: bindPassword(d), BaseDN: d.BaseDN,
-		UserBaseDN: d.UserBaseDN, GroupBaseDN: d.GroupBaseDN, Kind: d.Kind, Table: d.Table(), DirectGroupsOnly: !d.NestedGroups, Attributes: table.Attributes(),
-		PasswordChange: d.PasswordChange == "page", PasswordChangeURL: d.PasswordChangeURL,
-		Timeout: d.Timeout, PoolSize: d.PoolSize, Log: log, Now: now,
-	}
-}
-
-// bindPassword reads the service account's password anew each time.
-func bindPassword(d config.Directory) func() (string, error) {
-	return func() (string, error) {
-		secret, err := d.Password()
-		return secret.Reveal(), err
-	}
-}
-
-// ready says whether people can sign in: the database can be read and the
-// directory answers.
+// ready says whether people can sign in: the database can be read and a directory
+// answers.
 func (h *house) ready(ctx context.Context) error {
-	return errors.Join(h.store.Ping(ctx), h.directory.Ping(ctx))
+	return errors.Join(h.store.Ping(ctx), readable(ctx, h.directory))
 }
 
 // close gives everything back, last things first.
