@@ -81,7 +81,8 @@ func parseForeign(data []byte) (k foreignKey, why string, err error) {
 	}
 	if raw, there := members["key_ops"]; there { // RFC 7517, section 4.3
 		var operations []string
-		if json.Unmarshal(raw, &operations) != nil || !slices.Contains(operations, "verify") {
+		readable := json.Unmarshal(raw, &operations) == nil
+		if !readable || !slices.Contains(operations, "verify") {
 			return k, "is not for verifying", nil
 		}
 	}
@@ -94,7 +95,7 @@ func parseForeign(data []byte) (k foreignKey, why string, err error) {
 		return k, "", fmt.Errorf("%w: a key in it is not a JSON object", ErrSet)
 	}
 	var jwk jose.JSONWebKey
-	if err := jwk.UnmarshalJSON(cleaned); err != nil {
+	if known := jwk.UnmarshalJSON(cleaned) == nil; !known {
 		return k, "is damaged or of a kind that is not supported", nil
 	}
 	if jwk.Use != "" && jwk.Use != "sig" {

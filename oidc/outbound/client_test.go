@@ -183,7 +183,7 @@ func TestAnswersAreBounded(t *testing.T) {
 		"one byte too many": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1001)) },
 		"a slow body": func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusOK)
-			w.(http.Flusher).Flush() //nolint:errcheck // httptest's writer is one
+			w.(http.Flusher).Flush()
 			<-r.Context().Done()
 		},
 		"no answer at all": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
