@@ -39,7 +39,7 @@ type Client struct {
 	SubjectType      string // public, pairwise or attribute
 	SubjectAttribute string // directory attribute, for SubjectType attribute
 
-	IDTokenSignedResponseAlg string // ES256 or RS256
+	IDTokenSignedResponseAlg string // ES256 by default
 
 	JWKS    []byte // the client's public keys as a JWK Set, nil for none
 	JWKSURI string // or where they are

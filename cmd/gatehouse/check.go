@@ -85,7 +85,7 @@ func (e *environment) check(ctx context.Context, live bool) error {
 	} else {
 		e.checkConfiguration(r, cfg)
 		set := checkClients(r, cfg)
-		e.checkKeys(r, cfg)
+		e.checkKeys(r, cfg, set)
 		e.checkDatabase(ctx, r, cfg)
 		checkPages(r, cfg)
 		if live {
@@ -152,7 +152,23 @@ func checkClients(r *report, cfg *config.Config) *clients.Set {
 	return set
 }
 
-func (e *environment) checkKeys(r *report, cfg *config.Config) {
+// keysWanted tells which clients want a key that there is none of.
+func keysWanted(ring *keys.Ring, set *clients.Set) (problems []oidc.Problem) {
+	if set == nil {
+		return nil
+	}
+	have := append(ring.Algorithms(), keys.Symmetric()...)
+	for _, c := range set.All() {
+		if alg := c.IDTokenSignedResponseAlg; !slices.Contains(have, alg) {
+			problems = append(problems, oidc.Problem{
+				Key: "id_token_signed_response_alg", Message: fmt.Sprintf("client %s wants %s, and there is no such key", c.ID, alg), Hint: "gatehouse key create " + alg,
+			})
+		}
+	}
+	return problems
+}
+
+func (e *environment) checkKeys(r *report, cfg *config.Config, set *clients.Set) {
 	ring, err := keys.Load(cfg.KeysDir, e.now)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -161,6 +177,7 @@ func (e *environment) checkKeys(r *report, cfg *config.Config) {
 		r.fail("keys", err)
 	default:
 		r.ok("keys", "%s: %d", cfg.KeysDir, len(ring.List()))
+		r.add("problem", "keys", keysWanted(ring, set)...)
 	}
 }
 

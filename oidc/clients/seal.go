@@ -94,6 +94,9 @@ func (d *draft) finishAlgorithms() {
 			d.problem(d.lines[key], key, alg+" does not fit "+method, "write HS256, HS384 or HS512 for client_secret_jwt, and another for private_key_jwt")
 		}
 	}
+	if key := "id_token_signed_response_alg"; symmetric(c.IDTokenSignedResponseAlg) && c.Public() && d.clean(key) {
+		d.problem(d.lines[key], key, c.IDTokenSignedResponseAlg+" needs a secret, and a public client has none", "choose another algorithm")
+	}
 	if alg, key := c.RequestObjectSigningAlg, "request_object_signing_alg"; d.clean(key) {
 		switch {
 		case alg == keys.None && c.RequireSignedRequestObject:

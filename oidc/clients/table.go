@@ -267,8 +267,8 @@ var fields = []field{
 		set: func(d *draft, v value) { d.client.SubjectAttribute = v.text },
 	},
 	{
-		key: "id_token_signed_response_alg", kind: kindText, def: "ES256", values: []string{"ES256", "RS256"},
-		doc: "How ID tokens are signed. RS256 for applications that know nothing newer.",
+		key: "id_token_signed_response_alg", kind: kindText, def: keys.ES256, values: signingAlgorithms(),
+		doc: "How ID tokens are signed. RS256 for applications that know nothing newer; HS256 to HS512 sign with the client's secret; all others but ES256 need a key that `gatehouse key create` makes.",
 		set: func(d *draft, v value) { d.client.IDTokenSignedResponseAlg = v.text },
 	},
 	{

@@ -138,7 +138,7 @@ func (p *Provider) checkRequest(ctx context.Context, a *Authorization, repeated 
 	if a.claims, err = parseClaims(form.Get("claims"), func(name string) bool { return p.claims[name] }); err != nil {
 		return err
 	}
-	if a.hint, err = p.hintSubject(form.Get("id_token_hint")); err != nil {
+	if a.hint, err = p.hintSubject(a.Client, form.Get("id_token_hint")); err != nil {
 		return err
 	}
 	if a.wants("code") {

@@ -30,6 +30,10 @@ func (p *Provider) discoveryDocument(algorithms []string) ([]byte, error) {
 	if p.SecretOf != nil {
 		clientAuth, clientAlgs = append(clientAuth, authSecretJWT), append(clientAlgs, keys.Symmetric()...)
 	}
+	idTokenAlgs := algorithms
+	if p.SecretOf != nil {
+		idTokenAlgs = append(slices.Clone(algorithms), keys.Symmetric()...)
+	}
 	document := map[string]any{
 		"issuer":                 issuer,
 		"authorization_endpoint": issuer + PathAuthorize,
@@ -54,7 +58,7 @@ func (p *Provider) discoveryDocument(algorithms []string) ([]byte, error) {
 		"response_modes_supported":                       responseModesSupported,
 		"grant_types_supported":                          append([]string{"implicit"}, grantTypesSupported...),
 		"subject_types_supported":                        []string{"public", "pairwise"},
-		"id_token_signing_alg_values_supported":          algorithms,
+		"id_token_signing_alg_values_supported":          idTokenAlgs,
 		"code_challenge_methods_supported":               []string{"S256"},
 		"prompt_values_supported":                        []string{"none", "login", "consent", "select_account"},
 		"display_values_supported":                       []string{"page"},

@@ -49,7 +49,7 @@ func (p *Provider) idToken(c *oidc.Client, s *session, with idTokenParts, now ti
 			token[name] = value
 		}
 	}
-	signed, err := p.Keys.Sign(alg, "JWT", token)
+	signed, err := p.signFor(c, alg, "JWT", token)
 	if err != nil {
 		return "", fmt.Errorf("sign the ID token: %w", err)
 	}

@@ -239,11 +239,11 @@ func checkPKCE(c *oidc.Client, form url.Values) error {
 
 // hintSubject returns the sub of an id_token_hint that we signed, expired or not
 // (OpenID Connect Core 1.0, section 3.1.2.1).
-func (p *Provider) hintSubject(token string) (string, error) {
+func (p *Provider) hintSubject(c *oidc.Client, token string) (string, error) {
 	if token == "" {
 		return "", nil
 	}
-	payload, err := p.Keys.Verify(token)
+	payload, err := p.verifyOwn(c, token)
 	if err != nil {
 		return "", fail("invalid_request", "id_token_hint is not an ID token of this server").because(err)
 	}
