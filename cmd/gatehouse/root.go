@@ -70,6 +70,7 @@ Exit codes: 0 done, 1 failed or refused, 2 command line not understood,
 		newKeyCommand(env),
 		newGrantCommand(env),
 
+		newInitCommand(env),
 		newCheckCommand(env),
 		newDoctorCommand(env),
 		newExplainCommand(env),
