@@ -34,6 +34,8 @@ type Store interface {
 	PushRequest(ctx context.Context, p store.PushedRequest) error
 	PushedRequest(ctx context.Context, h oidc.Hash) (store.PushedRequest, error)
 	Clean(ctx context.Context, now time.Time, batch int) (deleted int, err error)
+	EachSubject(ctx context.Context, now time.Time, f func(subject string) error) error
+	Holds(ctx context.Context, subject string, now time.Time) (bool, error)
 	Ping(ctx context.Context) error
 }
 
@@ -51,6 +53,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"grants", grantCases()},
 		{"sessions", sessionCases()},
 		{"consents", consentCases()},
+		{"subjects", subjectCases()},
 		{"once", onceCases()},
 		{"clean", cleanCases()},
 		{"contexts", contextCases()},
