@@ -22,12 +22,14 @@ type person struct {
 // never returned when the directory could not tell.
 var errNoLonger = errors.New("the grant no longer holds")
 
+var errGone = fmt.Errorf("%w: the person is not in the directory", errNoLonger)
+
 // live looks a grant's person up and narrows scopes to what the client's maps
 // give them now (row S9). Errors wrap errNoLonger or oidc.ErrUnavailable.
 func (p *Provider) live(ctx context.Context, c *oidc.Client, g oidc.Grant, scopes []string) (person, error) {
 	user, err := p.Directory.User(ctx, g.Subject)
 	if errors.Is(err, oidc.ErrNotFound) {
-		return person{}, fmt.Errorf("%w: the person is not in the directory", errNoLonger)
+		return person{}, errGone
 	}
 	if err != nil {
 		return person{}, fmt.Errorf("look the person up: %w", err)
