@@ -122,6 +122,7 @@ type Directory struct {
 	PasswordChange    string        `mapstructure:"password_change"` // page or off
 	PasswordChangeURL string        `mapstructure:"password_change_url"`
 	Timeout           time.Duration `mapstructure:"timeout"`
+	Cache             string        `mapstructure:"cache"`
 	PoolSize          int           `mapstructure:"pool_size"`
 
 	// More of what follows from the kind; "none" does without.

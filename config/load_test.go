@@ -108,6 +108,7 @@ directory:
   password_change: off
   password_change_url: https://password.example.org/
   timeout: 1500ms
+  cache: watch
   pool_size: 4
 claims:
   nickname: displayName
@@ -134,7 +135,7 @@ claims:
 			URL: []string{"ldap://ldap.example.org:1389"}, StartTLS: true, CAFile: cert, BindDN: `CN=Gate\, House,DC=x`, BindPasswordFile: h.path("bind.pw"),
 			BaseDN: "dc=x", UserBaseDN: []string{"ou=people,dc=x"}, GroupBaseDN: []string{"ou=groups,dc=x"}, Kind: "389ds", LoginAttributes: []string{"uid", "mail"},
 			UserFilter: "(&(objectClass=person)(!(employeeType=robot)))", IDAttribute: "nsUniqueId", GroupFilter: "(objectClass=groupOfNames)",
-			NestedGroups: false, PasswordChange: "off", PasswordChangeURL: "https://password.example.org/", Timeout: 1500 * time.Millisecond, PoolSize: 4,
+			NestedGroups: false, PasswordChange: "off", PasswordChangeURL: "https://password.example.org/", Timeout: 1500 * time.Millisecond, Cache: "watch", PoolSize: 4,
 		},
 		CustomClaims: map[string]config.CustomClaim{"quota": {Attributes: []string{"quotaBytes"}, Type: "number", Scope: "storage"}},
 		Claims:       map[string][]string{"nickname": {"displayName"}, "email_verified": {"true"}, "picture": {}, "address.locality": {"l", "2.5.4.7"}, "preferred_username": {"@username"}},
@@ -143,7 +144,7 @@ claims:
 	if file, line := c.Where("directory.kind"); file != c.File || line != 27 {
 		t.Errorf("directory.kind is at %s:%d", file, line)
 	}
-	if file, line := c.Where("claims.address.locality"); file != c.File || line != 42 {
+	if file, line := c.Where("claims.address.locality"); file != c.File || line != 43 {
 		t.Errorf("claims.address.locality is at %s:%d", file, line)
 	}
 }

@@ -235,9 +235,10 @@ func (d *Directory) complete(ctx context.Context, t *table, e *entry) (*oidc.Use
 	return u, nil
 }
 
-// bounded gives every call its limit.
+// bounded gives every call its limit: a little less than Timeout, so that whoever
+// waits for the answer to a request hears of it within that time.
 func (d *Directory) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, d.options.Timeout, errTimeout)
+	return context.WithTimeoutCause(ctx, d.options.Timeout-d.options.Timeout/30, errTimeout)
 }
 
 // unavailable is the answer "can't tell".

@@ -75,6 +75,7 @@ func (h *house) serveOn(ctx context.Context, listener net.Listener) error {
 	tending, stopTending := context.WithCancel(ctx)
 	var group sync.WaitGroup
 	group.Go(func() { h.tend(tending, hangup) })
+	group.Go(func() { h.watch(tending) })
 	defer group.Wait()
 	defer stopTending()
 

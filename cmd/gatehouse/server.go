@@ -31,6 +31,7 @@ type house struct {
 	clients   *clients.Set
 	keys      *keys.Ring
 	web       *web.Server
+	push      *provider.Push
 }
 
 // newHouse builds everything from the configuration, in the order in which one
@@ -81,6 +82,7 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 	if err != nil {
 		return nil, err
 	}
+	h.push = protocol.NewPush(h.store)
 	var remember time.Duration
 	if cfg.Session.Remember {
 		remember = cfg.Session.RememberFor
