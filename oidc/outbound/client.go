@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -22,6 +23,7 @@ const (
 	maxHeader      = 32 << 10
 	maxRedirects   = 3
 	maxAtOnce      = 32
+	maxOfHost      = 4 // so that one that answers slowly leaves the rest to others
 )
 
 // ErrRefused means that an address must not be asked, whoever wants it. Anything else
@@ -48,11 +50,14 @@ type Client struct {
 	resolver       Resolver
 	http           *http.Client
 	slots          chan struct{} // bounds what strangers can have us do at once
+
+	mu   sync.Mutex
+	busy map[string]int // requests under way, by host
 }
 
 // New returns a Client, or an error if the authorities can't be read.
 func New(o Options) (*Client, error) {
-	c := &Client{allow: o.Allow, special: special(), timeout: o.Timeout, resolver: o.Resolver, slots: make(chan struct{}, maxAtOnce)}
+	c := &Client{allow: o.Allow, special: special(), timeout: o.Timeout, resolver: o.Resolver, slots: make(chan struct{}, maxAtOnce), busy: map[string]int{}}
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout
 	}
@@ -119,6 +124,10 @@ func (c *Client) get(ctx context.Context, address string, limit int64) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
+	if !c.enter(u.Host) {
+		return nil, errors.New("too many requests to this host are under way")
+	}
+	defer c.leave(u.Host)
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	select {
@@ -151,6 +160,25 @@ func (c *Client) get(ctx context.Context, address string, limit int64) ([]byte, 
 		return nil, fmt.Errorf("the answer is larger than %d bytes", limit)
 	}
 	return body, nil
+}
+
+// enter takes one of the places that a host has.
+func (c *Client) enter(host string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.busy[host] >= maxOfHost {
+		return false
+	}
+	c.busy[host]++
+	return true
+}
+
+func (c *Client) leave(host string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.busy[host]--; c.busy[host] == 0 {
+		delete(c.busy, host)
+	}
 }
 
 // check judges an address as far as that goes without resolving it.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -203,6 +204,41 @@ func TestAnswersAreBounded(t *testing.T) {
 				t.Errorf("it took %s", took)
 			}
 		})
+	}
+}
+
+func TestASlowHostLeavesTheRestToOthers(t *testing.T) {
+	t.Parallel()
+	slow, o := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			<-r.Context().Done()
+		}
+	})
+	quick := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(quick.Close)
+	c := client(t, o)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var all sync.WaitGroup
+	var refused atomic.Int32
+	for range 100 {
+		all.Go(func() {
+			if _, err := c.Get(ctx, slow+"/slow", 1); err != nil && strings.Contains(err.Error(), "under way") {
+				if refused.Add(1) == 96 {
+					if _, err := c.Get(ctx, quick.URL, 1); err != nil {
+						t.Errorf("another host: %v", err)
+					}
+					cancel()
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := refused.Load(); n != 96 {
+		t.Errorf("%d of 100 were refused, want all but 4", n)
+	}
+	if _, err := c.Get(t.Context(), slow+"/", 1); err != nil {
+		t.Errorf("afterwards: %v", err)
 	}
 }
 
