@@ -28,7 +28,8 @@ found: the filters that were run, the entry, the groups and how they were reache
 which scope maps hit, the claims that the application would get, or the reason of
 a refusal. It needs no password, changes nothing and signs nobody in.
 
-It is the code that serves tokens. What it can't see are the states of a password:
+It is the code that serves tokens: the person is looked up by name, as at sign-in,
+and then by id, as whenever a token is used. What it can't see are the states of a password:
 wrong, expired, locked.
 
 Exit code 4 means that the person would be refused.`,
@@ -155,6 +156,16 @@ func (e *environment) lookUp(ctx context.Context, cfg *config.Config, set *clien
 	case err != nil:
 		return nil, err
 	}
+	// A sign-in goes by the name, and every token after it by the id.
+	x.Steps = append(x.Steps, explainedStep{What: stepByID})
+	user, err = directory.User(ctx, user.ID)
+	switch {
+	case errors.Is(err, oidc.ErrNotFound):
+		x.Refusal = "the entry is found by its name but not by its id: the account may not search for it, or it has just been deleted"
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
 	x.Person = &explainedPerson{ID: user.ID, DN: user.DN, Username: user.Username, State: user.State.String(), Groups: []explainedGroup{}}
 	for _, g := range user.Groups {
 		x.Person.Groups = append(x.Person.Groups, explainedGroup{DN: g.DN, Name: g.Name, Path: g.Path})
@@ -162,6 +173,9 @@ func (e *environment) lookUp(ctx context.Context, cfg *config.Config, set *clien
 	slices.SortFunc(x.Person.Groups, func(a, b explainedGroup) int { return strings.Compare(a.DN, b.DN) })
 	return user, nil
 }
+
+// stepByID is where the look-up by name ends and that by id begins.
+const stepByID = "by_id"
 
 func explainStep(s ldapstore.Step) explainedStep {
 	out := explainedStep{
@@ -276,6 +290,9 @@ func (s explainedStep) write(w io.Writer) {
 	switch s.What {
 	case ldapstore.StepSearch:
 		fmt.Fprintf(w, "  search %s %s: %d found, %.1f ms", plain(s.Base), plain(s.Filter), s.Entries, s.Millis)
+	case stepByID:
+		fmt.Fprintln(w, "  found by name; now by id, as for every token:")
+		return
 	case ldapstore.StepGroup:
 		return // shown with the groups
 	case ldapstore.StepEntry:
