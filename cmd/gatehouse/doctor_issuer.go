@@ -76,14 +76,15 @@ func (p *issuerProbe) listening(ctx context.Context) bool {
 
 // answer is what came back.
 type answer struct {
-	status int
-	body   []byte
+	status      int
+	body        []byte
+	certificate *x509.Certificate // nil without TLS
 }
 
-func (p *issuerProbe) get(ctx context.Context, path string, header http.Header) (*answer, *http.Response, error) {
+func (p *issuerProbe) get(ctx context.Context, path string, header http.Header) (*answer, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.cfg.Issuer+path, nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for name, values := range header {
 		r.Header[name] = values
@@ -94,14 +95,18 @@ func (p *issuerProbe) get(ctx context.Context, path string, header http.Header) 
 	}
 	response, err := p.client.Do(r)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, issuerAnswer))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return &answer{status: response.StatusCode, body: body}, response, nil
+	a := &answer{status: response.StatusCode, body: body}
+	if response.TLS != nil && len(response.TLS.PeerCertificates) > 0 {
+		a.certificate = response.TLS.PeerCertificates[0]
+	}
+	return a, nil
 }
 
 // readiness is the body of /readyz.
@@ -112,7 +117,7 @@ type readiness struct {
 
 // ready asks /readyz; false means that there is no more to ask.
 func (p *issuerProbe) ready(ctx context.Context, running bool) bool {
-	a, response, err := p.get(ctx, "/readyz", nil)
+	a, err := p.get(ctx, "/readyz", nil)
 	if err != nil {
 		level := "problem"
 		if !running {
@@ -122,11 +127,8 @@ func (p *issuerProbe) ready(ctx context.Context, running bool) bool {
 		p.note(level, "issuer", hint, "%s: %s", p.cfg.Issuer, message)
 		return false
 	}
-	if response.TLS != nil && len(response.TLS.PeerCertificates) > 0 {
-		leaf := response.TLS.PeerCertificates[0]
-		if left := leaf.NotAfter.Sub(p.env.now()); left < issuerRenewal {
-			p.note("warning", "issuer", "have it renewed", "the certificate of %s expires on %s", p.cfg.Issuer, when(leaf.NotAfter))
-		}
+	if a.certificate != nil && a.certificate.NotAfter.Sub(p.env.now()) < issuerRenewal {
+		p.note("warning", "issuer", "have it renewed", "the certificate of %s expires on %s", p.cfg.Issuer, when(a.certificate.NotAfter))
 	}
 	var body readiness
 	ours := json.Unmarshal(a.body, &body) == nil && body.Status != ""
@@ -199,7 +201,7 @@ func (p *issuerProbe) proxies(ctx context.Context, seen *web.Seen) {
 // forged looks what a proxy makes of headers that a stranger sends.
 func (p *issuerProbe) forged(ctx context.Context, before *web.Seen) bool {
 	const stranger = "192.0.2.99" // RFC 5737: nobody's
-	a, _, err := p.get(ctx, "/readyz", http.Header{"X-Forwarded-For": {stranger}, "X-Forwarded-Proto": {"http"}})
+	a, err := p.get(ctx, "/readyz", http.Header{"X-Forwarded-For": {stranger}, "X-Forwarded-Proto": {"http"}})
 	var body readiness
 	if err != nil || json.Unmarshal(a.body, &body) != nil || body.Seen == nil {
 		return false
@@ -220,7 +222,7 @@ func (p *issuerProbe) forged(ctx context.Context, before *web.Seen) bool {
 // discovery looks whether the issuer's document is the issuer's.
 func (p *issuerProbe) discovery(ctx context.Context) {
 	const path = "/.well-known/openid-configuration"
-	a, _, err := p.get(ctx, path, nil)
+	a, err := p.get(ctx, path, nil)
 	var document struct {
 		Issuer string `json:"issuer"`
 	}

@@ -22,7 +22,7 @@ type dialogue struct {
 // dialogue returns nil if nobody is there to be asked.
 func (e *environment) dialogue() *dialogue {
 	f, ok := e.stdin.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) { //nolint:gosec // a descriptor fits
+	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return nil
 	}
 	return &dialogue{terminal: f, in: bufio.NewReader(f), out: e.stderr}
@@ -47,7 +47,7 @@ func (d *dialogue) password(s *setup) error {
 		return usage("the password of the account is missing", "write it into a file and name that with --bind-password-file")
 	}
 	fmt.Fprintf(d.out, "its password: ")
-	secret, err := term.ReadPassword(int(d.terminal.Fd())) //nolint:gosec // a descriptor fits
+	secret, err := term.ReadPassword(int(d.terminal.Fd()))
 	fmt.Fprintln(d.out)
 	if err != nil {
 		return fmt.Errorf("read the password: %w", err)
