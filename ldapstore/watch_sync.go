@@ -67,15 +67,11 @@ type csns map[string]string
 
 // add takes a number in: 20251122031415.123456Z#000000#001#000000, whose parts are
 // of fixed length, so that texts compare as the numbers do.
-func (c csns) add(csn string) bool {
+func (c csns) add(csn string) {
 	parts := strings.Split(csn, "#")
-	if len(parts) != 4 {
-		return false
-	}
-	if csn > c[parts[2]] {
+	if len(parts) == 4 && csn > c[parts[2]] {
 		c[parts[2]] = csn
 	}
-	return true
 }
 
 // covers reports whether all changes up to those of other are in c.

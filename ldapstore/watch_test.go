@@ -249,7 +249,8 @@ func TestWhatCanNotBeWatchedIsReadEveryTime(t *testing.T) {
 		"no syncprov": {
 			[]ldaptest.Option{ldaptest.WithEdit(func(conf string) string {
 				return strings.NewReplacer("overlay syncprov\n", "", "syncprov-sessionlog 1000\n", "").Replace(conf)
-			})}, func(*ldapstore.Options) {},
+			})},
+			func(*ldapstore.Options) {},
 			"reads no contextCSN",
 		},
 		"groups elsewhere": {nil, func(o *ldapstore.Options) { o.GroupBaseDN = []string{"dc=elsewhere"} }, "not in one database"},
