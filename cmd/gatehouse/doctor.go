@@ -54,7 +54,7 @@ func (e *environment) doctor(ctx context.Context) error {
 	}
 	e.checkConfiguration(r, cfg)
 	set := checkClients(r, cfg)
-	e.examineKeys(r, cfg)
+	e.examineKeys(r, cfg, set)
 	e.examineDatabase(ctx, r, cfg)
 	checkPages(r, cfg)
 	e.examineFiles(r, cfg)
@@ -108,7 +108,7 @@ func examineMember(ctx context.Context, r *report, cfg *config.Config, m ldapsto
 // never does it doesn't know how when it matters.
 const longSigning = 400 * 24 * time.Hour
 
-func (e *environment) examineKeys(r *report, cfg *config.Config) {
+func (e *environment) examineKeys(r *report, cfg *config.Config, set *clients.Set) {
 	ring, err := keys.Load(cfg.KeysDir, e.now)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -118,6 +118,7 @@ func (e *environment) examineKeys(r *report, cfg *config.Config) {
 		r.fail("keys", err)
 		return
 	}
+	r.add("problem", "keys", keysWanted(ring, set)...)
 	for _, k := range ring.List() {
 		switch k.State {
 		case keys.StateActive:
