@@ -234,8 +234,15 @@ func (p *probe) lastWrite(ctx context.Context) time.Time {
 			}
 		}
 	}
-	if !newest.IsZero() {
+	const syncControl = "1.3.6.1.4.1.4203.1.9.1.1" // RFC 4533
+	switch {
+	case !newest.IsZero():
 		p.replicas = append(p.replicas, replica{url: p.server.url, state: newest})
+		if slices.Contains(p.root.values("supportedControl"), syncControl) {
+			p.found(LevelOK, "changes", "", "it tells of changes, so directory.cache: watch would work")
+		}
+	case p.table.Name == "openldap":
+		p.found(LevelNote, "changes", "with the overlay syncprov, and contextCSN readable for the account, directory.cache: watch would work", "it does not tell of changes")
 	}
 	return newest
 }

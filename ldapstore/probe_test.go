@@ -84,7 +84,9 @@ func TestNothingIsWrongWithGoodDirectories(t *testing.T) {
 			}
 			all.want(t, ldapstore.LevelOK, "writing", "may not write", "")
 			all.want(t, ldapstore.LevelWarning, "tls", "expires in 29 days", "renewed")
-			if name != "openldap" {
+			if name == "openldap" {
+				all.want(t, ldapstore.LevelOK, "changes", "watch", "")
+			} else {
 				all.want(t, ldapstore.LevelOK, "clock", "same time", "")
 			}
 			if facts.Kind != name || name != "389ds" && facts.LockoutAfter != 5 {
@@ -108,6 +110,7 @@ func TestTheEmbeddedDirectoryIsExaminedToo(t *testing.T) {
 	all.wantOnly(t, ldapstore.LevelWarning, "indexes", "latency")
 	all.want(t, ldapstore.LevelOK, "limits", "10 entries; page by page", "")
 	all.want(t, ldapstore.LevelNote, "tls", "not encrypted", "")
+	all.want(t, ldapstore.LevelNote, "changes", "does not tell", "syncprov")
 }
 
 // front ends TLS with a certificate before a server that speaks none.
