@@ -85,11 +85,13 @@ func (a *answer) collect(ctx context.Context, c *conn, q *query) error {
 	}
 }
 
-// secondsLeft tells the server when nobody waits any longer.
+// secondsLeft tells the server when nobody waits any longer. Servers count in whole
+// seconds, some from the last full one: with one too few, they refuse a search that
+// happens to run as a second ends. How long we wait is the context's own deadline.
 func secondsLeft(ctx context.Context) int {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return 0
 	}
-	return int(time.Until(deadline)/time.Second) + 1
+	return int(time.Until(deadline)/time.Second) + 2
 }
