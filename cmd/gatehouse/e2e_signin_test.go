@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -216,7 +217,20 @@ func TestTheDatabaseHoldsNothingAboutPeople(t *testing.T) {
 	app := s.application("openid", "profile", "email", "groups", "offline_access")
 	asks := s.application("openid", "profile", "email", "phone", "address")
 	asks.config.ClientID = "asks"
-	for _, uid := range []string{"alice", "bob", "carol"} {
+	// Everything about them is too long to turn up in a log by chance.
+	people := []string{"wilhelmina", "maximilian"}
+	for i, name := range []string{"Wittgenstein", "Müßiggänger"} {
+		uid := people[i]
+		s.LDAP.AddPerson(ldaptest.Person{UID: uid, GivenName: uid + " Theodor", Surname: name, More: map[string][]string{
+			"telephoneNumber": {"+49 30 1234567" + strconv.Itoa(i)},
+			"l":               {"Charlottenburg"},
+			"postalCode":      {"D-10115 Berlin"},
+			"postalAddress":   {"Straße 1 $ D-10115 Berlin"},
+		}})
+		s.LDAP.AddMember(ldaptest.GroupDN("cn=staff"), ldaptest.PersonDN(uid))
+		s.LDAP.AddMember(ldaptest.GroupDN("cn=developers"), ldaptest.PersonDN(uid))
+	}
+	for _, uid := range people {
 		p := newPerson(t)
 		token := app.tokens(p.get(app.address(oauth2.SetAuthURLParam("login_hint", uid+"@example.org"),
 			oauth2.SetAuthURLParam("claims", `{"userinfo":{"email":{"value":"`+uid+`@example.org"}}}`))).signIn(uid))
@@ -233,17 +247,17 @@ func TestTheDatabaseHoldsNothingAboutPeople(t *testing.T) {
 		raw = append(raw, content...)
 	}
 	raw = bytes.ToLower(raw)
-	id := s.LDAP.Values(ldaptest.PersonDN("alice"), "entryUUID")[0]
+	id := s.LDAP.Values(ldaptest.PersonDN(people[0]), "entryUUID")[0]
 	if !bytes.Contains(raw, []byte(id)) {
 		t.Fatal("the search does not even find the directory's ids")
 	}
 	log := strings.ToLower(s.Log.String())
-	for _, uid := range []string{"alice", "bob", "carol"} {
+	for _, uid := range people {
 		for _, name := range []string{"uid", "cn", "sn", "givenName", "displayName", "mail", "telephoneNumber", "l", "postalCode", "postalAddress", "memberOf"} {
 			for _, value := range s.LDAP.Values(ldaptest.PersonDN(uid), name) {
 				value = strings.ToLower(value)
-				if len(value) < 3 {
-					continue
+				if len(value) < 8 {
+					t.Fatalf("%q is short enough to turn up by chance", value)
 				}
 				if bytes.Contains(raw, []byte(value)) {
 					t.Errorf("the database holds %s of %s: %q", name, uid, value)
