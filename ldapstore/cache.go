@@ -116,6 +116,9 @@ func (c *cache) forget() {
 // prove notes that the stream has told of every change up to this moment.
 func (c *cache) prove(upTo time.Time) { c.lease.Store(newLease(upTo)) }
 
+// doubt has nothing answered from memory until the stream is proven again.
+func (c *cache) doubt() { c.lease.Store(nil) }
+
 // get returns a person from memory, or nil.
 func (c *cache) get(id string) *oidc.User {
 	now := time.Now()

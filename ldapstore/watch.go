@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"gatehouse/oidc"
@@ -31,10 +32,10 @@ type Change struct {
 }
 
 // Watch follows what changes in the directory until Close. While it is proven
-// that no change is missed, User answers from memory. It does nothing where the
-// server can't be watched, and says so in the log. changed is told of every change,
-// one after the other, and must not block; it may be nil. Watch is to be called
-// once.
+// that no change is missed, User answers from memory. Where the server can't be
+// watched it does nothing, and says so in the log. changed is told of every change;
+// it must not block, may be called by several at once, and may be nil. Watch is to
+// be called once.
 func (d *Directory) Watch(changed func(Change)) {
 	if changed == nil {
 		changed = func(Change) {}
@@ -48,9 +49,13 @@ type watcher struct {
 	d       *Directory
 	cache   *cache
 	changed func(Change)
-	again   bool   // there was a stream before
-	told    string // why there is none, as the log has it
-	names   string // the attribute with what changes call a person
+	again   bool // there was a stream before
+
+	mu    sync.Mutex
+	owed  bool      // a change that may concern anybody has not been told
+	asked time.Time // when the last one of these was told
+	told  string    // why there is none, as the log has it
+	names string    // the attribute with what changes call a person
 }
 
 // errUnwatchable means that the server has no stream to offer.
@@ -109,7 +114,11 @@ type feed interface {
 func (w *watcher) newFeed(t *table, c *conn) (feed, error) {
 	switch t.Name {
 	case "openldap":
-		return &contentSync{w: w, t: t, c: c}, nil
+		return &contentSync{w: w, t: t, c: c, dialect: openldapDialect{}}, nil
+	case "389ds", "freeipa":
+		return &contentSync{w: w, t: t, c: c, dialect: dirsrvDialect{}}, nil
+	case "ad":
+		return &updateNumbers{w: w, t: t, c: c}, nil
 	default:
 		return nil, fmt.Errorf("%w: nothing is known of how a server of the kind %s tells of changes", errUnwatchable, t.Name)
 	}
@@ -141,7 +150,7 @@ func (w *watcher) follow(ctx context.Context) error {
 	w.cache.begin(&source{server: s, peer: c.peer, table: t, names: w.names})
 	w.d.log.Info("directory watched", slog.String("server", s.url))
 	if w.told = ""; w.again {
-		w.changed(Change{}) // whatever happened in between
+		w.owe() // whatever happened in between
 	}
 	w.again = true
 	return fmt.Errorf("%s: %w", s.url, w.keep(ctx, s, c, f))
@@ -158,6 +167,7 @@ func (w *watcher) keep(ctx context.Context, s *server, c *conn, f feed) error {
 		tick := time.NewTicker(beatEvery)
 		defer tick.Stop()
 		for {
+			w.pay()
 			err := f.beat()
 			if w.d.candidates()[0] != s {
 				err = errMoved
@@ -214,6 +224,36 @@ func (w *watcher) personChanged(t *table, name string) bool {
 
 func (w *watcher) anyoneChanged(dn string) {
 	w.changed(Change{Members: w.cache.changedAll(dn)})
+}
+
+// unseenChanged is called by feeds: something has changed that was not told.
+func (w *watcher) unseenChanged() {
+	w.cache.changedAll("")
+	w.owe()
+}
+
+// seldom is how often, at most, a Change is told that may concern anybody without
+// a sign that it does.
+const seldom = 10 * time.Second
+
+// owe has such a Change told when it is time.
+func (w *watcher) owe() {
+	w.mu.Lock()
+	w.owed = true
+	w.mu.Unlock()
+	w.pay()
+}
+
+func (w *watcher) pay() {
+	w.mu.Lock()
+	due := w.owed && time.Since(w.asked) >= seldom
+	if due {
+		w.owed, w.asked = false, time.Now()
+	}
+	w.mu.Unlock()
+	if due {
+		w.changed(Change{})
+	}
 }
 
 // remembered returns a person from memory, if that is allowed.

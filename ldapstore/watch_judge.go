@@ -68,7 +68,7 @@ func (t *table) bases() []oidc.DN {
 // chain of structural classes (RFC 4512, section 2.4.2), so one that lists any of
 // these is none of groupClassNames unless it lists that too.
 func personClasses() []string {
-	return []string{"person", "organizationalPerson", "inetOrgPerson", "residentialPerson", "account", "user"}
+	return []string{"person", "organizationalPerson", "inetOrgPerson", "residentialPerson", "account", "user", "nsPerson"}
 }
 
 // containerClasses are those of entries that others lie beneath.

@@ -2,12 +2,9 @@ package ldapstore
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -35,125 +32,111 @@ const (
 // that it does not know where to begin and sends all.
 const maxRefresh = 1000
 
-// contentSync is the feed of OpenLDAP: content synchronisation that goes on
-// (refreshAndPersist). The suffix's contextCSN says up to where the server has
-// come, one change sequence number for each server that takes writes, and every
-// change that the stream tells of carries its number too.
+// contentSync is the feed of OpenLDAP and 389 DS: content synchronisation that goes
+// on (refreshAndPersist). The server says somewhere up to where it has come, and
+// every change that the stream tells of says so too.
 type contentSync struct {
 	w *watcher
 	t *table
 	c *conn
+	dialect
 
 	base  string
-	id    int  // of the search that goes on
-	known csns // up to where the stream has told
+	id    int      // of the search that goes on
+	known position // up to where the stream has told
 
 	mu    sync.Mutex
 	asked question
 	out   []byte
 }
 
-// question is the last one for contextCSN.
+// maxLag is how far a stream may be behind before it is begun anew: what it has not
+// told by then it never will, as the service account can't see it.
+const maxLag = 1500 * time.Millisecond
+
+// question is the last one for where the server is.
 type question struct {
 	id       int
 	sent     time.Time
-	wanted   csns // what the answer was
+	wanted   position // what the answer was
 	answered bool
 	proven   bool // the stream got as far
 }
 
-// csns are change sequence numbers by the server that gave them.
-type csns map[string]string
-
-// add takes a number in: 20251122031415.123456Z#000000#001#000000, whose parts are
-// of fixed length, so that texts compare as the numbers do.
-func (c csns) add(csn string) {
-	parts := strings.Split(csn, "#")
-	if len(parts) == 4 && csn > c[parts[2]] {
-		c[parts[2]] = csn
-	}
-}
-
-// covers reports whether all changes up to those of other are in c.
-func (c csns) covers(other csns) bool {
-	for server, csn := range other {
-		if c[server] < csn {
-			return false
-		}
-	}
-	return true
-}
-
-// cookie is the form in which OpenLDAP takes them.
-func (c csns) cookie() string {
-	return "rid=000,csn=" + strings.Join(slices.Sorted(maps.Values(c)), ";")
-}
-
-// addCookie takes in what a cookie of the server says.
-func (c csns) addCookie(cookie string) {
-	for part := range strings.SplitSeq(cookie, ",") {
-		if list, ok := strings.CutPrefix(part, "csn="); ok {
-			for csn := range strings.SplitSeq(list, ";") {
-				c.add(csn)
-			}
-		}
-	}
-}
-
-func (f *contentSync) names() string { return "entryUUID" }
-
 // open finds the suffix, reads where the server is, and begins from there.
 func (f *contentSync) open(ctx context.Context) error {
-	if err := f.findBase(ctx); err != nil {
+	root, err := rootOf(ctx, f.c, "namingContexts", "supportedControl", "netscapemdsuffix")
+	if err != nil {
 		return err
 	}
-	p, err := f.c.search(ctx, &query{base: f.base, scope: ldap.ScopeBaseObject, filter: "(objectClass=*)", attributes: []string{"contextCSN"}, limit: 1})
-	if err != nil {
-		return fmt.Errorf("reading contextCSN of %s: %w", f.base, err)
+	if !slices.Contains(root.values("supportedControl"), oidSyncRequest) {
+		return fmt.Errorf("%w: the server does not offer content synchronisation", errUnwatchable)
 	}
-	f.known = csns{}
+	if f.base, err = f.t.database(root); err != nil {
+		return err
+	}
+	p, err := f.c.search(ctx, f.whereabouts())
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", f.attribute(), err)
+	}
+	f.known = position{}
 	for _, e := range p.entries {
-		for _, csn := range e.values("contextCSN") {
-			f.known.add(csn)
-		}
+		f.read(f.known, e.values(f.attribute()))
 	}
 	if len(f.known) == 0 {
-		return fmt.Errorf("%w: the service account reads no contextCSN at %s (is the overlay syncprov there?)", errUnwatchable, f.base)
+		return fmt.Errorf("%w: the service account reads no %s at %q", errUnwatchable, f.attribute(), f.place(f.base))
 	}
-	return f.begin()
+	cookie, err := f.cookie(ctx, f.c, root, f.base, f.known)
+	if err != nil {
+		return err
+	}
+	return f.begin(cookie)
 }
 
-// findBase finds the database that holds people and groups.
-func (f *contentSync) findBase(ctx context.Context) error {
-	p, err := f.c.search(ctx, &query{scope: ldap.ScopeBaseObject, filter: "(objectClass=*)", attributes: []string{"namingContexts", "supportedControl"}, limit: 1})
-	if err != nil || len(p.entries) == 0 {
-		return fmt.Errorf("reading the root DSE: %w", errors.Join(err, oidc.ErrUnavailable))
+// whereabouts asks up to where the server has come.
+func (f *contentSync) whereabouts() *query {
+	return &query{base: f.place(f.base), scope: ldap.ScopeBaseObject, filter: everything, attributes: []string{f.attribute()}, limit: 1}
+}
+
+// everything is the filter of a search that leaves nothing out.
+const everything = "(objectClass=*)"
+
+// rootOf reads the root DSE.
+func rootOf(ctx context.Context, c *conn, attributes ...string) (*entry, error) {
+	p, err := c.search(ctx, &query{scope: ldap.ScopeBaseObject, filter: everything, attributes: attributes, limit: 1})
+	if err != nil {
+		return nil, fmt.Errorf("reading the root DSE: %w", err)
 	}
-	root := p.entries[0]
-	if !slices.Contains(root.values("supportedControl"), oidSyncRequest) {
-		return fmt.Errorf("%w: the server does not offer content synchronisation (overlay syncprov)", errUnwatchable)
+	if len(p.entries) == 0 {
+		return &entry{}, nil
 	}
+	return p.entries[0], nil
+}
+
+// database returns the root of the database that holds people and groups.
+func (t *table) database(root *entry) (string, error) {
+	best, length := "", 0
 	for _, name := range root.values("namingContexts") {
-		if dn, err := oidc.ParseDN(name); err == nil && f.t.allWithin(dn) {
-			f.base = name
+		if dn, err := oidc.ParseDN(name); err == nil && t.allWithin(dn) && len(dn.Key()) > length {
+			best, length = name, len(dn.Key())
 		}
 	}
-	if f.base == "" {
-		return fmt.Errorf("%w: people and groups are not in one database of the server", errUnwatchable)
+	if best == "" {
+		return "", fmt.Errorf("%w: people and groups are not in one database of the server", errUnwatchable)
 	}
-	return nil
+	return best, nil
 }
 
 // begin sends the search that goes on and waits until the server listens.
-func (f *contentSync) begin() error {
+func (f *contentSync) begin(cookie string) error {
 	value, at := open(nil, tagSequence)
 	value = appendNumber(value, tagEnumerated, syncRefreshAndPersist)
-	value = appendText(value, tagOctetString, f.known.cookie())
+	value = appendText(value, tagOctetString, cookie)
 	value = shut(value, at)
 	f.c.last++
 	f.id = f.c.last
 	request, err := appendSearch(nil, f.id, &query{
-		base: f.base, scope: ldap.ScopeWholeSubtree, filter: "(objectClass=*)", attributes: []string{"objectClass"},
+		base: f.base, scope: ldap.ScopeWholeSubtree, filter: everything, attributes: []string{"objectClass"},
 	}, 0, control{oid: oidSyncRequest, critical: true, value: value})
 	if err != nil {
 		return err
@@ -192,9 +175,10 @@ func (f *contentSync) over(m *message) error {
 		return errBadMessage
 	}
 	err := m.result()
-	switch code, _ := resultCode(err); code {
-	case 0:
+	if err == nil {
 		return errors.New("the server ended the stream")
+	}
+	switch code, _ := resultCode(err); code {
 	case ldap.LDAPResultUnavailableCriticalExtension, ldap.LDAPResultInsufficientAccessRights, ldap.LDAPResultNoSuchObject:
 		return fmt.Errorf("%w: %w", errUnwatchable, err)
 	default:
@@ -252,7 +236,7 @@ func (f *contentSync) changed(m *message) error {
 	} else {
 		f.w.entryChanged(f.t, s.name, e.dn, e.values("objectClass"))
 	}
-	f.known.addCookie(s.cookie)
+	f.told(f.known, s.cookie)
 	return nil
 }
 
@@ -286,7 +270,7 @@ func (f *contentSync) state(m *message) (s syncState, err error) {
 		if s.state, ok = number(state); !ok || len(uuid) != 16 {
 			return errBadMessage
 		}
-		s.name = dashed(uuid)
+		s.name = f.name(uuid)
 		if len(list) > 0 {
 			_, cookie, _, err := takeTLV(list)
 			s.cookie = string(cookie)
@@ -327,7 +311,7 @@ func (f *contentSync) info(m *message) (whole, done bool, err error) {
 		return false, false, err
 	}
 	if tag == tagSyncNewCookie {
-		f.known.addCookie(string(content))
+		f.told(f.known, string(content))
 		return false, false, nil
 	}
 	done = tag == tagSyncDelete || tag == tagSyncPresent
@@ -339,7 +323,7 @@ func (f *contentSync) info(m *message) (whole, done bool, err error) {
 		}
 		switch {
 		case kind == tagOctetString:
-			f.known.addCookie(string(part))
+			f.told(f.known, string(part))
 		case kind == tagBoolean && done: // refreshDone, which is true unless it is said
 			done = len(part) == 1 && part[0] != 0
 		}
@@ -347,7 +331,9 @@ func (f *contentSync) info(m *message) (whole, done bool, err error) {
 	return true, done, nil
 }
 
-// beat asks for contextCSN over the connection of the stream, so that the answer
+var errLag = errors.New("the stream does not tell of all changes: there are some that the service account can't see")
+
+// beat asks where the server is, over the connection of the stream, so that the answer
 // comes from the same server.
 func (f *contentSync) beat() error {
 	f.mu.Lock()
@@ -355,18 +341,16 @@ func (f *contentSync) beat() error {
 	now, limit := time.Now(), f.w.d.options.Timeout
 	switch q := &f.asked; {
 	case q.id == 0 || q.answered && q.proven:
+	case q.answered && now.Sub(q.sent) >= min(maxLag, limit):
+		return errLag
 	case now.Sub(q.sent) < limit:
 		return nil
-	case q.answered:
-		return errors.New("the stream does not tell of all changes: there may be entries that the service account can't read")
 	default:
 		return errTimeout
 	}
 	f.asked = question{id: max(f.asked.id, f.id) + 1, sent: now}
 	var err error
-	f.out, err = appendSearch(f.out[:0], f.asked.id, &query{
-		base: f.base, scope: ldap.ScopeBaseObject, filter: "(objectClass=*)", attributes: []string{"contextCSN"}, limit: 1,
-	}, 0)
+	f.out, err = appendSearch(f.out[:0], f.asked.id, f.whereabouts(), 0)
 	if err != nil {
 		return err
 	}
@@ -391,16 +375,14 @@ func (f *contentSync) answer(m *message) error {
 		if err != nil {
 			return err
 		}
-		q.wanted = csns{}
-		for _, csn := range e.values("contextCSN") {
-			q.wanted.add(csn)
-		}
+		q.wanted = position{}
+		f.read(q.wanted, e.values(f.attribute()))
 	case tagSearchDone:
 		if err := m.result(); err != nil {
 			return err
 		}
 		if len(q.wanted) == 0 {
-			return errors.New("contextCSN can't be read any more")
+			return errors.New(f.attribute() + " can't be read any more")
 		}
 		q.answered = true
 	default:
@@ -418,10 +400,4 @@ func (f *contentSync) check() {
 		q.proven = true
 		f.w.cache.prove(q.sent)
 	}
-}
-
-// dashed is the text form of a UUID (RFC 9562, section 4).
-func dashed(uuid []byte) string {
-	h := hex.EncodeToString(uuid)
-	return strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
 }

@@ -376,3 +376,47 @@ func TestReadersNeverKeepWhatWasReadBeforeAChange(t *testing.T) {
 	stop()
 	wg.Wait()
 }
+
+// TestEveryKindOfServerTellsWhomAChangeConcerns asks the other kinds for the same.
+func TestEveryKindOfServerTellsWhomAChangeConcerns(t *testing.T) {
+	t.Parallel()
+	for kind, c := range directories() {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := c.start(t)
+			var told changes
+			d := watched(t, encrypted(s), told.note)
+			alice, bob := mustUser(t, d, "alice").ID, mustUser(t, d, "bob").ID
+			for _, c := range []struct {
+				what   string
+				change func()
+				anyone bool
+			}{
+				{"an attribute of a person", func() { s.Modify(s.PersonDN("alice"), "title", "Director") }, false},
+				{"an account switched off", func() { s.Disable("alice") }, false},
+				{"a member removed", func() { s.RemoveMember(ldaptest.GroupDN("cn=staff"), s.PersonDN("alice")) }, true},
+				{"a group added", func() { s.AddGroup(ldaptest.Group{RDN: "cn=new", Members: []string{s.PersonDN("alice")}}) }, true},
+				{"a group deleted", func() { s.Delete(ldaptest.GroupDN("cn=new")) }, true},
+				{"a person deleted", func() { s.DeleteUser("alice") }, kind == "ad"}, // where it is not seen who it was
+			} {
+				remember(t, d, alice)
+				remember(t, d, bob)
+				told.take()
+				c.change()
+				eventually(t, c.what+" is told", func() bool { return !ldapstore.Remembers(d, alice) && ldapstore.Proven(d) })
+				if !c.anyone && !ldapstore.Remembers(d, bob) && kind != "389ds" { // where groups follow a person
+					t.Errorf("%s: everybody was forgotten", c.what)
+				}
+				if c.anyone && ldapstore.Remembers(d, bob) {
+					t.Errorf("%s: bob is remembered", c.what)
+				}
+				if c.anyone || kind == "ad" {
+					continue
+				}
+				if !slices.ContainsFunc(told.take(), func(change ldapstore.Change) bool { return change.ID == alice }) {
+					t.Errorf("%s: it was not told that it was alice", c.what)
+				}
+			}
+		})
+	}
+}
