@@ -8,7 +8,7 @@ import (
 	"gatehouse/oidc"
 )
 
-// cookies names and writes our two cookies. With an https issuer they carry the
+// cookies names and writes our cookies. With an https issuer they carry the
 // __Host- prefix: no other host and no plain connection can set or read them. A
 // loopback http issuer has no Secure, hence no prefix either.
 type cookies struct {

@@ -123,7 +123,7 @@ func judgeEntry(oldPassword, newPassword, again string) templates.PasswordProble
 // old one is tried once.
 func (s *Server) changePassword(c echo.Context, step passwordStep, oldPassword, newPassword string) error {
 	from, _ := c.Get(remoteKey).(remote)
-	try, refused := s.throttle.begin(step.username, from.client)
+	try, refused := s.throttle.begin(step.username, from.client, s.device(c.Request()))
 	if refused != nil {
 		return &throttled{*refused}
 	}

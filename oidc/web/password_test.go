@@ -198,8 +198,8 @@ func TestGuessesAtTheOldPasswordAreThrottledOnThePageToo(t *testing.T) {
 	}
 	wantStatus(t, page, http.StatusTooManyRequests)
 	wantText(t, page, "too many tries")
-	if n := h.directory.binds.Load(); n != 4 || page.header.Get("Retry-After") == "" {
-		t.Errorf("%d binds, want 4; %v", n, page.header)
+	if n := h.directory.binds.Load(); n != 3 || page.header.Get("Retry-After") == "" {
+		t.Errorf("%d binds, want 3; %v", n, page.header)
 	}
 }
 

@@ -25,6 +25,7 @@ const (
 	purposePosted   purpose = "posted"   // in the address a cross-site POST is sent on to
 	purposeSignOut  purpose = "signout"  // in the form of the sign-out page
 	purposePassword purpose = "password" // in the form of the page for a new password
+	purposeDevice   purpose = "device"   // in the cookie that says who has signed in here
 )
 
 const (

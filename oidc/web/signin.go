@@ -95,7 +95,7 @@ func (s *Server) authenticate(ctx context.Context, c echo.Context, name, passwor
 		return nil, &oidc.SignInError{Reason: oidc.ReasonWrongPassword, Err: errors.New("longer than any name or password")}
 	}
 	from, _ := c.Get(remoteKey).(remote)
-	try, refused := s.throttle.begin(name, from.client)
+	try, refused := s.throttle.begin(name, from.client, s.device(c.Request()))
 	if refused != nil {
 		return nil, &throttled{*refused}
 	}
@@ -107,10 +107,11 @@ func (s *Server) authenticate(ctx context.Context, c echo.Context, name, passwor
 		err = usable(user)
 	}
 	try.settle(outcomeOf(err))
-	if err == nil {
-		return user, nil
+	if err != nil {
+		return nil, err
 	}
-	return nil, err
+	s.rememberDevice(c.Response(), c.Request(), name, user.ID)
+	return user, nil
 }
 
 // guarded has the directory ask the throttle once more when it knows whom the name

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,8 +18,10 @@ import (
 // the directory's own lock-out allows in the same time, and a stranger who guesses
 // here cannot lock anybody out there.
 type ThrottleSettings struct {
-	// AccountFailures a name may have in Window; 0 means 4. Then the directory is
-	// not asked for Window, and each further failure doubles that wait.
+	// AccountFailures a name may have in Window; 0 means 4. The last of them is kept
+	// for browsers in which its person has signed in before: strangers have one less
+	// (but at least one), and cannot keep the person out. Then the directory is not
+	// asked for Window, and each further failure doubles that wait.
 	AccountFailures int
 	// NetworkFailures one IPv4 address or IPv6 /64 may have in Window; 0 means 100.
 	// Each account that signs in from there adds a twentieth of it, so that a
@@ -43,6 +44,14 @@ func (s ThrottleSettings) withDefaults() (ThrottleSettings, error) {
 	s.Window = orDefault(s.Window, 15*time.Minute)
 	s.MaxWait = max(orDefault(s.MaxWait, time.Hour), s.Window)
 	return s, nil
+}
+
+// limit is how many failures there may be in a window before the next try.
+func (s ThrottleSettings) limit(v visitorKind) int {
+	if v == stranger {
+		return max(1, s.AccountFailures-1)
+	}
+	return s.AccountFailures
 }
 
 const (
@@ -98,6 +107,7 @@ const (
 // try is one sign-in that was let through and counts as a failure until settled.
 type try struct {
 	t         *throttle
+	device    device
 	key       countKey
 	account   *accountCount
 	personKey countKey
@@ -114,8 +124,8 @@ type refusal struct {
 
 // begin counts a try before the directory is asked, so that fifty at once are no
 // more than the limit. The caller must settle it.
-func (t *throttle) begin(name string, remote netip.Addr) (*try, *refusal) {
-	key := t.hash("account", foldName(name))
+func (t *throttle) begin(name string, remote netip.Addr, d device) (*try, *refusal) {
+	key := t.nameKey(name)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
@@ -126,18 +136,18 @@ func (t *throttle) begin(name string, remote netip.Addr) (*try, *refusal) {
 	// After the network has had its say: one that is kept out cannot go on to fill
 	// the table with invented names.
 	account := t.accounts.get(key, now)
-	if wait := account.wait(t.settings, now); wait > 0 {
+	if wait := account.wait(t.settings, d.kindFor(key), now); wait > 0 {
 		return nil, &refusal{by: "account", wait: wait}
 	}
 	account.open++
 	network.open++
-	return &try{t: t, key: key, account: account, network: network}, nil
+	return &try{t: t, device: d, key: key, account: account, network: network}, nil
 }
 
 // reserve counts the try for the person whom the name belongs to, before their
 // password is tried. Where it refuses, the password must not be.
 func (y *try) reserve(subject string) *refusal {
-	key := y.t.hash("person", subject)
+	key := y.t.personKey(subject)
 	y.t.mu.Lock()
 	defer y.t.mu.Unlock()
 	if y.settled || y.person != nil { // one try is one bind
@@ -145,7 +155,7 @@ func (y *try) reserve(subject string) *refusal {
 	}
 	now := y.t.now()
 	person := y.t.people.get(key, now)
-	if wait := person.wait(y.t.settings, now); wait > 0 {
+	if wait := person.wait(y.t.settings, y.device.kindFor(key), now); wait > 0 {
 		return &refusal{by: "person", wait: wait}
 	}
 	person.open++
@@ -163,21 +173,22 @@ func (y *try) settle(o outcome) {
 	y.settled = true
 	y.account.open--
 	y.network.open--
-	counts, who := []*accountCount{y.account}, y.key
+	counts := map[countKey]*accountCount{y.key: y.account}
+	who := y.key
 	if y.person != nil {
 		y.person.open--
-		counts, who = append(counts, y.person), y.personKey
+		counts[y.personKey], who = y.person, y.personKey
 	}
 	now := y.t.now()
 	switch o {
 	case outcomeWrong:
-		for _, c := range counts {
-			c.fail(y.t.settings, now)
+		for key, c := range counts {
+			c.fail(y.t.settings, y.device.kindFor(key), now)
 		}
 		y.network.fail(y.t.settings, now)
 	case outcomeRight:
-		for _, c := range counts {
-			c.failures, c.lastWait = nil, 0
+		for key, c := range counts {
+			c.succeed(y.device.kindFor(key))
 		}
 		y.network.credit(y.t.settings, who, now)
 	case outcomeUnknown:
@@ -187,6 +198,9 @@ func (y *try) settle(o outcome) {
 		y.t.people.release(y.personKey, now)
 	}
 }
+
+func (t *throttle) nameKey(name string) countKey      { return t.hash("account", foldName(name)) }
+func (t *throttle) personKey(subject string) countKey { return t.hash("person", subject) }
 
 func (t *throttle) hash(kind, value string) (k countKey) {
 	mac := hmac.New(sha256.New, t.key)
@@ -231,163 +245,4 @@ func foldName(name string) string {
 		name = before
 	}
 	return name
-}
-
-// accountCount is the failures of one name, or of one person.
-type accountCount struct {
-	failures []time.Time   // within the window, oldest first
-	open     int           // tries that are not settled
-	lastWait time.Duration // 0 until the limit was reached for the first time
-	until    time.Time     // end of that wait
-}
-
-// wait returns how long the next try has to wait, 0 for not at all.
-func (a *accountCount) wait(s ThrottleSettings, now time.Time) time.Duration {
-	if a.lastWait > 0 && now.Sub(a.until) > s.MaxWait {
-		a.failures, a.lastWait = nil, 0 // quiet for long enough
-	}
-	a.failures = slices.DeleteFunc(a.failures, func(t time.Time) bool { return now.Sub(t) >= s.Window })
-	switch {
-	case a.lastWait > 0 && now.Before(a.until):
-		return a.until.Sub(now)
-	case a.lastWait > 0 && a.open > 0: // one try after each wait
-		return simultaneousWait
-	case len(a.failures)+a.open >= s.AccountFailures:
-		return simultaneousWait
-	}
-	return 0
-}
-
-func (a *accountCount) fail(s ThrottleSettings, now time.Time) {
-	a.failures = append(a.failures, now)
-	switch {
-	case a.lastWait > 0:
-		a.lastWait = min(2*a.lastWait, s.MaxWait)
-	case len(a.failures) >= s.AccountFailures:
-		a.lastWait = s.Window
-	default:
-		return
-	}
-	a.until = now.Add(a.lastWait)
-}
-
-// over reports whether nothing is lost by forgetting a.
-func (a *accountCount) over(s ThrottleSettings, now time.Time) bool {
-	if a.open > 0 || a.lastWait > 0 && now.Sub(a.until) <= s.MaxWait {
-		return false
-	}
-	return len(a.failures) == 0 || now.Sub(a.failures[len(a.failures)-1]) >= s.Window
-}
-
-// networkSlots is into how many parts a network's window is divided: it moves on
-// by one part at a time.
-const networkSlots = 15
-
-// networkCount is the failures of one network.
-type networkCount struct {
-	slots    [networkSlots + 1]int32
-	slot     int64                  // number of the latest part of the window
-	open     int                    // tries that are not settled
-	accounts map[countKey]time.Time // that signed in from here, and when
-}
-
-// advance forgets the parts that have left the window.
-func (n *networkCount) advance(s ThrottleSettings, now time.Time) {
-	slot := now.UnixNano() / max(1, int64(s.Window/networkSlots))
-	for i := max(n.slot+1, slot-networkSlots); i <= slot; i++ {
-		n.slots[i%int64(len(n.slots))] = 0
-	}
-	n.slot = max(n.slot, slot)
-	for key, at := range n.accounts {
-		if now.Sub(at) > s.Window {
-			delete(n.accounts, key)
-		}
-	}
-}
-
-func (n *networkCount) failures() int {
-	sum := 0
-	for _, f := range n.slots {
-		sum += int(f)
-	}
-	return sum
-}
-
-func (n *networkCount) wait(s ThrottleSettings, now time.Time) time.Duration {
-	n.advance(s, now)
-	limit := s.NetworkFailures + len(n.accounts)*max(1, s.NetworkFailures/20)
-	switch failures := n.failures(); {
-	case failures >= limit:
-		return s.Window / networkSlots
-	case failures+n.open >= limit:
-		return simultaneousWait
-	}
-	return 0
-}
-
-func (n *networkCount) fail(s ThrottleSettings, now time.Time) {
-	n.advance(s, now)
-	n.slots[n.slot%int64(len(n.slots))]++
-}
-
-// credit lets each account that signs in add to the limit once: a guesser who has
-// one account of their own gains next to nothing by using it over and over.
-func (n *networkCount) credit(s ThrottleSettings, account countKey, now time.Time) {
-	n.advance(s, now)
-	if n.accounts == nil {
-		n.accounts = make(map[countKey]time.Time)
-	}
-	if _, known := n.accounts[account]; known || len(n.accounts) < creditedAccounts {
-		n.accounts[account] = now
-	}
-}
-
-func (n *networkCount) over(s ThrottleSettings, now time.Time) bool {
-	n.advance(s, now)
-	return n.open == 0 && len(n.accounts) == 0 && n.failures() == 0
-}
-
-// counters holds a bounded number of counts. A count is forgotten only when it
-// has run out: if all are in use, newcomers share a fixed set of counts instead
-// of pushing others out, or a flood of invented names would make the throttle
-// forget the account that is really being guessed at.
-type counters[T any] struct {
-	entries map[countKey]*T
-	max     int
-	shared  []T
-	window  time.Duration
-	over    func(*T, time.Time) bool
-	swept   time.Time
-}
-
-func newCounters[T any](most, shared int, window time.Duration, over func(*T, time.Time) bool) *counters[T] {
-	return &counters[T]{entries: make(map[countKey]*T), max: most, shared: make([]T, shared), window: window, over: over}
-}
-
-// release forgets a count that has run out, which most have after a good sign-in.
-func (c *counters[T]) release(k countKey, now time.Time) {
-	if e, ok := c.entries[k]; ok && c.over(e, now) {
-		delete(c.entries, k)
-	}
-}
-
-func (c *counters[T]) get(k countKey, now time.Time) *T {
-	if e, ok := c.entries[k]; ok {
-		return e
-	}
-	full := len(c.entries) >= c.max
-	if age := now.Sub(c.swept); age > c.window || full && age > c.window/networkSlots {
-		for key, e := range c.entries {
-			if c.over(e, now) {
-				delete(c.entries, key)
-			}
-		}
-		c.swept = now
-	}
-	if len(c.entries) >= c.max {
-		return &c.shared[(int(k[0])|int(k[1])<<8)%len(c.shared)]
-	}
-	e := new(T)
-	c.entries[k] = e
-	return e
 }

@@ -29,7 +29,7 @@ var someAddr = netip.MustParseAddr("192.0.2.1")
 // fails makes n tries that fail and returns how many were let through.
 func (t *throttle) fails(name string, from netip.Addr, n int) (through int) {
 	for range n {
-		if y, refused := t.begin(name, from); refused == nil {
+		if y, refused := t.begin(name, from, nil); refused == nil {
 			y.settle(outcomeWrong)
 			through++
 		}
@@ -40,12 +40,12 @@ func (t *throttle) fails(name string, from netip.Addr, n int) (through int) {
 func TestAnAccountHasItsFailuresAndThenEverLongerWaits(t *testing.T) {
 	t.Parallel()
 	th, clock := newTestThrottle(t, ThrottleSettings{})
-	if n := th.fails("ada", someAddr, 10); n != 4 {
-		t.Fatalf("%d tries of 10, want 4", n)
+	if n := th.fails("ada", someAddr, 10); n != 3 {
+		t.Fatalf("%d tries of 10, want 3", n)
 	}
 	for _, wait := range []time.Duration{15 * time.Minute, 30 * time.Minute, time.Hour, time.Hour} {
 		clock.Advance(wait - time.Second)
-		_, refused := th.begin("ada", someAddr)
+		_, refused := th.begin("ada", someAddr, nil)
 		if refused == nil || refused.by != "account" || refused.wait != time.Second {
 			t.Fatalf("a second before %v are over: %+v", wait, refused)
 		}
@@ -55,17 +55,17 @@ func TestAnAccountHasItsFailuresAndThenEverLongerWaits(t *testing.T) {
 		}
 	}
 	clock.Advance(time.Hour)
-	y, refused := th.begin("ada", someAddr)
+	y, refused := th.begin("ada", someAddr, nil)
 	if refused != nil {
 		t.Fatal(refused)
 	}
 	y.settle(outcomeRight)
-	if n := th.fails("ada", someAddr, 10); n != 4 {
-		t.Errorf("%d tries after a good sign-in, want 4", n)
+	if n := th.fails("ada", someAddr, 10); n != 3 {
+		t.Errorf("%d tries after a good sign-in, want 3", n)
 	}
 	clock.Advance(2*time.Hour + time.Second)
-	if n := th.fails("ada", someAddr, 10); n != 4 {
-		t.Errorf("%d tries after a long quiet, want 4", n)
+	if n := th.fails("ada", someAddr, 10); n != 3 {
+		t.Errorf("%d tries after a long quiet, want 3", n)
 	}
 }
 
@@ -96,7 +96,7 @@ func TestFailuresThatAreFarApartNeverBlock(t *testing.T) {
 		if th.fails("ada", someAddr, 1) != 1 {
 			t.Fatal("blocked")
 		}
-		clock.Advance(6 * time.Minute)
+		clock.Advance(8 * time.Minute)
 	}
 }
 
@@ -104,7 +104,7 @@ func TestAnOutageIsNobodysFailure(t *testing.T) {
 	t.Parallel()
 	th, _ := newTestThrottle(t, ThrottleSettings{})
 	for range 500 {
-		y, refused := th.begin("ada", someAddr)
+		y, refused := th.begin("ada", someAddr, nil)
 		if refused != nil {
 			t.Fatal(refused)
 		}
@@ -145,7 +145,7 @@ func TestANetworkHasManyFailuresAndAnOfficeEarnsMore(t *testing.T) {
 	if n := spray(netip.MustParseAddr("192.0.2.2")); n != 100 {
 		t.Errorf("%d failures from the next address, want 100", n)
 	}
-	if _, refused := th.begin("ada", netip.MustParseAddr("::ffff:192.0.2.1")); refused == nil || refused.by != "network" {
+	if _, refused := th.begin("ada", netip.MustParseAddr("::ffff:192.0.2.1"), nil); refused == nil || refused.by != "network" {
 		t.Errorf("the same address, mapped into IPv6: %+v", refused)
 	}
 	// A host chooses the low half of its IPv6 address.
@@ -156,7 +156,7 @@ func TestANetworkHasManyFailuresAndAnOfficeEarnsMore(t *testing.T) {
 	office := netip.MustParseAddr("198.51.100.1")
 	for i := range 40 {
 		for range 10 { // the same person ten times counts once
-			y, refused := th.begin(fmt.Sprintf("colleague %d", i), office)
+			y, refused := th.begin(fmt.Sprintf("colleague %d", i), office, nil)
 			if refused != nil {
 				t.Fatal(refused)
 			}
@@ -194,15 +194,15 @@ func TestTriesAtTheSameTimeCountBeforeTheyAreAnswered(t *testing.T) {
 		})
 	}
 	refused := 0
-	for range 46 { // those that are refused don't wait for the directory
+	for range 47 { // those that are refused don't wait for the directory
 		if status := <-statuses; status == http.StatusTooManyRequests {
 			refused++
 		}
 	}
 	close(h.directory.gate)
 	group.Wait()
-	if n := h.directory.binds.Load(); n != 4 || refused != 46 {
-		t.Errorf("%d binds and %d refused for 50 tries at once, want 4 and 46", n, refused)
+	if n := h.directory.binds.Load(); n != 3 || refused != 47 {
+		t.Errorf("%d binds and %d refused for 50 tries at once, want 3 and 47", n, refused)
 	}
 }
 
@@ -226,8 +226,8 @@ func TestAThrottledNameLooksTheSameWhetherItIsKnownOrNot(t *testing.T) {
 	if !strings.HasPrefix(known[5], "429900") {
 		t.Errorf("the sixth try: %s", known[5])
 	}
-	if n := h.directory.binds.Load(); n != 8 {
-		t.Errorf("%d binds, want 8", n)
+	if n := h.directory.binds.Load(); n != 6 {
+		t.Errorf("%d binds, want 6", n)
 	}
 	if logs := h.logs.String(); !strings.Contains(logs, "reason=throttled") || !strings.Contains(logs, "throttled_by=account") {
 		t.Error("the audit log lacks the throttle")
@@ -269,7 +269,7 @@ func TestSeveralNamesOfOnePersonShareTheirTries(t *testing.T) {
 	h.clock.Advance(15 * time.Minute)
 	wantCode(t, h.browser().signIn("app", "second-ada", "right-ada"), "id-ada")
 	wantCode(t, h.browser().signIn("app", "ada", "right-ada"), "id-ada")
-	for range 3 {
+	for range 2 {
 		wantStatus(t, h.browser().signIn("app", "ada", "wrong"), http.StatusUnprocessableEntity)
 	}
 	wantCode(t, h.browser().signIn("app", "second-ada", "right-ada"), "id-ada") // which gives the person all tries back
@@ -277,8 +277,8 @@ func TestSeveralNamesOfOnePersonShareTheirTries(t *testing.T) {
 	for range 10 {
 		h.browser().signIn("app", "second-ada", "wrong")
 	}
-	if n := h.directory.binds.Load(); n != 4 {
-		t.Errorf("%d binds after a good sign-in, want 4", n)
+	if n := h.directory.binds.Load(); n != 3 {
+		t.Errorf("%d binds after a good sign-in, want 3", n)
 	}
 }
 
@@ -287,7 +287,7 @@ func TestTriesOfOnePersonAtTheSameTimeCountBeforeTheyAreAnswered(t *testing.T) {
 	th, _ := newTestThrottle(t, ThrottleSettings{})
 	var open []*try
 	for i := range 50 {
-		y, refused := th.begin(fmt.Sprint("name ", i), someAddr)
+		y, refused := th.begin(fmt.Sprint("name ", i), someAddr, nil)
 		if refused != nil {
 			t.Fatal(refused)
 		}
@@ -297,8 +297,8 @@ func TestTriesOfOnePersonAtTheSameTimeCountBeforeTheyAreAnswered(t *testing.T) {
 			y.settle(outcomeWrong)
 		}
 	}
-	if len(open) != 4 {
-		t.Fatalf("%d tries at once by fifty names, want 4", len(open))
+	if len(open) != 3 {
+		t.Fatalf("%d tries at once by fifty names, want 3", len(open))
 	}
 	if refused := open[0].reserve("another"); refused == nil {
 		t.Error("one try was let through for two people")
@@ -310,7 +310,7 @@ func TestTriesOfOnePersonAtTheSameTimeCountBeforeTheyAreAnswered(t *testing.T) {
 	for _, y := range open[1:] {
 		y.settle(outcomeWrong)
 	}
-	y, _ := th.begin("one more", someAddr)
+	y, _ := th.begin("one more", someAddr, nil)
 	if refused := y.reserve("the person"); refused != nil {
 		t.Errorf("an outage took a try: %+v", refused)
 	}
@@ -333,8 +333,8 @@ func TestHangingUpDoesNotMakeATryThatIsNotCounted(t *testing.T) {
 		hangUp()
 		b.do(r.WithContext(ctx), true)
 	}
-	if n := h.directory.binds.Load(); n != 4 {
-		t.Errorf("%d binds, want 4", n)
+	if n := h.directory.binds.Load(); n != 3 {
+		t.Errorf("%d binds, want 3", n)
 	}
 }
 
@@ -342,7 +342,7 @@ func TestAFloodOfNamesMakesTheThrottleForgetNobody(t *testing.T) {
 	t.Parallel()
 	th, clock := newTestThrottle(t, ThrottleSettings{NetworkFailures: 1 << 30})
 	th.accounts = newCounters(100, 8, th.settings.Window, func(a *accountCount, now time.Time) bool { return a.over(th.settings, now) })
-	th.fails("ada", someAddr, 3)
+	th.fails("ada", someAddr, 2)
 	for i := range 10000 {
 		th.fails(fmt.Sprint("flood ", i), someAddr, 1)
 		if i%1000 == 0 {
@@ -353,14 +353,14 @@ func TestAFloodOfNamesMakesTheThrottleForgetNobody(t *testing.T) {
 		t.Errorf("%d names are kept, want 100 at most", n)
 	}
 	if n := th.fails("ada", someAddr, 5); n != 1 {
-		t.Errorf("%d more tries for a name with three failures, want 1", n)
+		t.Errorf("%d more tries for a name with two failures, want 1", n)
 	}
-	if n := th.fails("newcomer", someAddr, 5); n > 4 {
+	if n := th.fails("newcomer", someAddr, 5); n > 3 {
 		t.Errorf("%d tries for a name without an entry of its own", n)
 	}
 	clock.Advance(3 * time.Hour)
-	if n := th.fails("another", someAddr, 5); n != 4 || len(th.accounts.entries) != 1 {
-		t.Errorf("%d tries, %d names kept; want 4 and 1 when all has run out", n, len(th.accounts.entries))
+	if n := th.fails("another", someAddr, 5); n != 3 || len(th.accounts.entries) != 1 {
+		t.Errorf("%d tries, %d names kept; want 3 and 1 when all has run out", n, len(th.accounts.entries))
 	}
 }
 
