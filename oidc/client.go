@@ -41,6 +41,10 @@ type Client struct {
 
 	IDTokenSignedResponseAlg string // ES256 by default
 
+	// OwnIssuer gives the client an issuer, keys and endpoint addresses that no other
+	// has.
+	OwnIssuer bool
+
 	JWKS    []byte // the client's public keys as a JWK Set, nil for none
 	JWKSURI string // or where they are
 	// TokenEndpointAuthSigningAlg is the one algorithm for client assertions, "" for

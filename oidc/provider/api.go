@@ -75,12 +75,15 @@ type Keys interface {
 
 // Options are all that a Provider depends on.
 type Options struct {
-	Issuer       string // no trailing slash
-	Clients      Clients
-	Secrets      Verifier
-	Directory    oidc.Directory
-	Store        Store
-	Keys         Keys
+	Issuer    string // no trailing slash
+	Clients   Clients
+	Secrets   Verifier
+	Directory oidc.Directory
+	Store     Store
+	Keys      Keys
+	// ClientKeys returns the keys of a client with an issuer of its own; nil: no
+	// client has one.
+	ClientKeys   func(c *oidc.Client) (Keys, error)
 	Claims       claims.Table
 	Lifespans    oidc.Lifespans // all set
 	RefreshGrace time.Duration  // how long a used refresh token may be used again, 0 for never

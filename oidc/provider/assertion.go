@@ -119,12 +119,15 @@ func (p *Provider) checkAssertionAudience(c *oidc.Client, m jwtClaims) error {
 		return err
 	}
 	if c.StrictAssertionAudience {
-		if !single || aud[0] != p.Issuer {
+		if !single || aud[0] != p.issuerOf(c) {
 			return errors.New("aud is not the issuer alone")
 		}
 		return nil
 	}
-	ours := []string{p.Issuer, p.Issuer + PathToken, p.Issuer + PathIntrospect, p.Issuer + PathRevoke, p.Issuer + PathPAR}
+	ours := []string{p.issuerOf(c)}
+	for _, path := range []string{PathToken, PathIntrospect, PathRevoke, PathPAR} {
+		ours = append(ours, p.endpointOf(c, path))
+	}
 	if !slices.ContainsFunc(aud, func(a string) bool { return slices.Contains(ours, a) }) {
 		return errors.New("aud is missing or names another server")
 	}

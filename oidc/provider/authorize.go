@@ -218,7 +218,7 @@ func (p *Provider) issue(ctx context.Context, a *Authorization, v Visitor, who p
 	if err != nil {
 		return nil, err
 	}
-	parameters := url.Values{"iss": {p.Issuer}} // RFC 9207
+	parameters := url.Values{"iss": {p.issuerOf(a.Client)}} // RFC 9207
 	for name, values := range responder.GetParameters() {
 		parameters[name] = values
 	}

@@ -35,7 +35,7 @@ func (p *Provider) idToken(c *oidc.Client, s *session, with idTokenParts, now ti
 	alone := with.access == "" && with.code == ""
 	token := p.claimsFor(c, s.person, s.scopes, s.grant.Claims.IDToken, c.ClaimsInIDToken || alone)
 	maps.Copy(token, map[string]any{
-		"iss": p.Issuer, "sub": s.person.subject, "aud": c.ID, "azp": c.ID,
+		"iss": p.issuerOf(c), "sub": s.person.subject, "aud": c.ID, "azp": c.ID,
 		"exp": now.Add(p.lifespans(c).ID).Unix(), "iat": now.Unix(), "auth_time": s.grant.AuthTime.Unix(), "jti": oidc.NewID(),
 	})
 	if len(s.grant.AMR) > 0 {

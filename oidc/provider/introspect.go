@@ -93,7 +93,7 @@ func (p *Provider) introspect(ctx context.Context, caller *oidc.Client, secret, 
 		return inactive, nil
 	}
 	answer := map[string]any{
-		"active": true, "client_id": c.ID, "iss": p.Issuer, "iat": token.IssuedAt.Unix(), "exp": token.ExpiresAt.Unix(),
+		"active": true, "client_id": c.ID, "iss": p.issuerOf(c), "iat": token.IssuedAt.Unix(), "exp": token.ExpiresAt.Unix(),
 		"scope": strings.Join(token.Scopes, " "), "aud": append([]string{c.ID}, c.Audience...),
 	}
 	if !refresh {

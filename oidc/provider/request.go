@@ -244,6 +244,9 @@ func (p *Provider) hintSubject(c *oidc.Client, token string) (string, error) {
 		return "", nil
 	}
 	payload, err := p.verifyOwn(c, token)
+	if errors.Is(err, oidc.ErrUnavailable) { // "can't tell" is no "no"
+		return "", err
+	}
 	if err != nil {
 		return "", fail("invalid_request", "id_token_hint is not an ID token of this server").because(err)
 	}
@@ -254,7 +257,7 @@ func (p *Provider) hintSubject(c *oidc.Client, token string) (string, error) {
 	if err := json.Unmarshal(payload, &hint); err != nil {
 		return "", fail("invalid_request", "id_token_hint is not an ID token of this server").because(err)
 	}
-	if hint.Issuer != p.Issuer || hint.Subject == "" {
+	if hint.Issuer != p.issuerOf(c) || hint.Subject == "" {
 		return "", fail("invalid_request", "id_token_hint is not an ID token of this server").
 			because(errors.New("another issuer or no subject"))
 	}
@@ -277,7 +280,7 @@ func withParameters(uri string, parameters url.Values) string {
 // answerError sends a protocol error to the client through the browser (RFC
 // 6749, section 4.1.2.1; iss by RFC 9207, section 2).
 func (p *Provider) answerError(a *Authorization, e *Error) *Response {
-	parameters := url.Values{"error": {e.Code}, "error_description": {e.Description}, "iss": {p.Issuer}}
+	parameters := url.Values{"error": {e.Code}, "error_description": {e.Description}, "iss": {p.issuerOf(a.Client)}}
 	if a.state != "" {
 		parameters.Set("state", a.state)
 	}

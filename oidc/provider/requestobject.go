@@ -144,7 +144,7 @@ func (p *Provider) checkRequestObject(c *oidc.Client, j *keys.JWS, m jwtClaims) 
 		return errors.New("client_id differs from that beside it")
 	case issuer != c.ID && (issuer != "" || strict):
 		return errors.New("iss is not the client's id")
-	case !slices.Contains(aud, p.Issuer) && (aud != nil || strict):
+	case !slices.Contains(aud, p.issuerOf(c)) && (aud != nil || strict):
 		return errors.New("aud is not this server")
 	case expires.IsZero() && strict:
 		return errors.New("exp is missing")

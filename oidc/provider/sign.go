@@ -8,11 +8,15 @@ import (
 	"gatehouse/oidc/keys"
 )
 
-// signFor signs claims for a client: by the server's key of the algorithm, or by
-// the client's own secret (OpenID Connect Core 1.0, section 10.1).
+// signFor signs claims for a client: by the key of the algorithm that its issuer
+// has, or by the client's own secret (OpenID Connect Core 1.0, section 10.1).
 func (p *Provider) signFor(c *oidc.Client, alg, typ string, claims any) (string, error) {
 	if !slices.Contains(keys.Symmetric(), alg) {
-		return p.Keys.Sign(alg, typ, claims)
+		ours, err := p.keysOf(c)
+		if err != nil {
+			return "", err
+		}
+		return ours.Sign(alg, typ, claims)
 	}
 	if p.SecretOf == nil {
 		return "", fmt.Errorf("sign with %s: no client's secret is known here", alg)
@@ -27,16 +31,20 @@ func (p *Provider) signFor(c *oidc.Client, alg, typ string, claims any) (string,
 // verifyOwn returns the payload of a token that this server has signed for a
 // client, by a key of ours or by the client's secret.
 func (p *Provider) verifyOwn(c *oidc.Client, token string) ([]byte, error) {
+	ours, err := p.keysOf(c)
+	if err != nil {
+		return nil, err
+	}
 	alg := c.IDTokenSignedResponseAlg
 	if p.SecretOf == nil || !slices.Contains(keys.Symmetric(), alg) {
-		return p.Keys.Verify(token)
+		return ours.Verify(token)
 	}
 	j, err := keys.ParseJWS(token)
 	if err != nil {
 		return nil, err
 	}
 	if j.Header.Alg != alg { // from before the client's algorithm was changed
-		return p.Keys.Verify(token)
+		return ours.Verify(token)
 	}
 	secret, err := p.SecretOf(c)
 	if err != nil {
