@@ -79,6 +79,8 @@ type Grant struct {
 	// Claims is the names of claims asked for one by one (OpenID Connect Core
 	// 1.0, section 5.5). Values asked for are not kept.
 	Claims    RequestedClaims
+	Resources []string // asked for by the resource parameter (RFC 8707)
+	Withheld  []string // names of claims that the person keeps from the client
 	AuthTime  time.Time
 	AMR       []string
 	ACR       string
@@ -112,6 +114,7 @@ type Token struct {
 	Hash      Hash
 	GrantID   string
 	Scopes    []string // narrowed to what the maps gave when it was made
+	Audience  []string // access tokens only: what the token is for
 	IssuedAt  time.Time
 	ExpiresAt time.Time
 	UsedAt    time.Time // refresh tokens only: zero while unused
@@ -122,5 +125,6 @@ type ConsentRecord struct {
 	Subject   string // directory id
 	ClientID  string
 	Scopes    []string
+	Withheld  []string // names of claims that the person keeps from the client
 	GrantedAt time.Time
 }

@@ -256,7 +256,10 @@ func (h authorizeHandler) HandleAuthorizeEndpointRequest(ctx context.Context, ar
 		ar.SetResponseTypeHandled("code")
 	}
 	if a.wants("token") {
-		secret, token := h.newAccess(a.Client, s, now)
+		secret, token, err := h.newAccess(a.Client, s, now)
+		if err != nil {
+			return err
+		}
 		access, write.Access, s.grant.ExpiresAt = secret, &token, later(s.grant.ExpiresAt, token.ExpiresAt)
 		resp.AddParameter("access_token", secret)
 		resp.AddParameter("token_type", "Bearer")

@@ -87,26 +87,17 @@ func (h codeHandler) PopulateTokenEndpointResponse(ctx context.Context, r fosite
 		return fosite.ErrUnknownRequest
 	}
 	c, s, now := clientOf(r), sessionOf(r), h.Now()
-	secret, access := h.newAccess(c, s, now)
-	var refreshSecret string
-	var refresh *oidc.Token
+	var refresh []string
 	if slices.Contains(s.scopes, "offline_access") && c.HasGrantType("refresh_token") {
-		text, t := h.newRefresh(c, s, s.grant.Scopes, now)
-		refreshSecret, refresh = text, &t
+		refresh = s.grant.Scopes
 	}
-	idToken, err := h.idToken(c, s, idTokenParts{nonce: s.code.Nonce, access: secret}, now)
+	t, err := h.newTokens(c, s, refresh, s.code.Nonce, now)
 	if err != nil {
 		return err
 	}
-	if err := h.Store.ExchangeCode(ctx, s.code.Hash, issueFor(now, access, refresh)); err != nil {
+	if err := h.Store.ExchangeCode(ctx, s.code.Hash, t.issue(now)); err != nil {
 		return storeFailure(err)
 	}
-	answerTokens(resp, secret, access, s)
-	if refresh != nil {
-		resp.SetExtra("refresh_token", refreshSecret)
-	}
-	if idToken != "" {
-		resp.SetExtra("id_token", idToken)
-	}
+	t.answer(resp, s)
 	return nil
 }

@@ -79,21 +79,14 @@ func (h refreshHandler) PopulateTokenEndpointResponse(ctx context.Context, r fos
 		return fosite.ErrUnknownRequest
 	}
 	c, s, now := clientOf(r), sessionOf(r), h.Now()
-	secret, access := h.newAccess(c, s, now)
-	refreshSecret, refresh := h.newRefresh(c, s, s.refresh.Scopes, now)
-	// No nonce: OpenID Connect Core 1.0, section 12.2.
-	idToken, err := h.idToken(c, s, idTokenParts{access: secret}, now)
+	t, err := h.newTokens(c, s, s.refresh.Scopes, "", now) // no nonce: OpenID Connect Core 1.0, section 12.2
 	if err != nil {
 		return err
 	}
-	if err := h.Store.RotateRefresh(ctx, s.refresh.Hash, h.RefreshGrace, issueFor(now, access, &refresh)); err != nil {
+	if err := h.Store.RotateRefresh(ctx, s.refresh.Hash, h.RefreshGrace, t.issue(now)); err != nil {
 		return storeFailure(err)
 	}
-	answerTokens(resp, secret, access, s)
-	resp.SetExtra("refresh_token", refreshSecret)
-	if idToken != "" {
-		resp.SetExtra("id_token", idToken)
-	}
+	t.answer(resp, s)
 	return nil
 }
 
@@ -140,11 +133,14 @@ func (h credentialsHandler) PopulateTokenEndpointResponse(ctx context.Context, r
 		return fosite.ErrUnknownRequest
 	}
 	c, s := clientOf(r), sessionOf(r)
-	secret, access := h.newAccess(c, s, s.grant.CreatedAt)
-	s.grant.ExpiresAt = access.ExpiresAt
-	if err := h.Store.IssueToken(ctx, s.grant, access); err != nil {
+	t, err := h.newTokens(c, s, nil, "", s.grant.CreatedAt)
+	if err != nil {
 		return err
 	}
-	answerTokens(resp, secret, access, s)
+	s.grant.ExpiresAt = t.access.ExpiresAt
+	if err := h.Store.IssueToken(ctx, s.grant, t.access); err != nil {
+		return err
+	}
+	t.answer(resp, s)
 	return nil
 }

@@ -118,38 +118,68 @@ func storeFailure(err error) error {
 	}
 }
 
+// tokens are what one answer of the token endpoint gives: secrets that the client
+// gets, and rows that the store keeps.
+type tokens struct {
+	accessSecret  string
+	access        oidc.Token
+	refreshSecret string
+	refresh       *oidc.Token // nil: none is given
+	idToken       string      // "": none is given
+}
+
+// newTokens makes an access token for the scopes of the session, an ID token if
+// openid is among them, and a refresh token for the scopes in refresh, if there are
+// any: all that were consented to, so that a scope whose group was lost comes back
+// with the group. Nothing is written.
+func (p *Provider) newTokens(c *oidc.Client, s *session, refresh []string, nonce string, now time.Time) (t tokens, err error) {
+	if t.accessSecret, t.access, err = p.newAccess(c, s, now); err != nil {
+		return tokens{}, err
+	}
+	if len(refresh) > 0 {
+		t.refreshSecret = oidc.NewSecret(refreshPrefix)
+		t.refresh = &oidc.Token{
+			Hash: oidc.HashOf(t.refreshSecret), GrantID: s.grant.ID, Scopes: refresh, IssuedAt: now,
+			ExpiresAt: now.Add(p.lifespans(c).Refresh),
+		}
+	}
+	if s.grant.Subject != "" {
+		t.idToken, err = p.idToken(c, s, idTokenParts{nonce: nonce, access: t.accessSecret}, now)
+	}
+	return t, err
+}
+
 // newAccess makes an access token for the scopes of the session.
-func (p *Provider) newAccess(c *oidc.Client, s *session, now time.Time) (string, oidc.Token) {
+func (p *Provider) newAccess(c *oidc.Client, s *session, now time.Time) (string, oidc.Token, error) {
 	secret := oidc.NewSecret(accessPrefix)
 	return secret, oidc.Token{
 		Hash: oidc.HashOf(secret), GrantID: s.grant.ID, Scopes: s.scopes, IssuedAt: now,
 		ExpiresAt: now.Add(p.lifespans(c).Access),
-	}
+	}, nil
 }
 
-// newRefresh makes a refresh token. It keeps all scopes that were consented to:
-// a scope whose group was lost comes back with the group.
-func (p *Provider) newRefresh(c *oidc.Client, s *session, scopes []string, now time.Time) (string, oidc.Token) {
-	secret := oidc.NewSecret(refreshPrefix)
-	return secret, oidc.Token{
-		Hash: oidc.HashOf(secret), GrantID: s.grant.ID, Scopes: scopes, IssuedAt: now,
-		ExpiresAt: now.Add(p.lifespans(c).Refresh),
-	}
-}
-
-// answerTokens fills in what every token answer has (RFC 6749, section 5.1).
-func answerTokens(resp fosite.AccessResponder, secret string, access oidc.Token, s *session) {
-	resp.SetAccessToken(secret)
-	resp.SetTokenType("Bearer")
-	resp.SetExpiresIn(access.ExpiresAt.Sub(access.IssuedAt))
-	resp.SetScopes(s.scopes)
-}
-
-// issueFor joins what one consumption buys.
-func issueFor(now time.Time, access oidc.Token, refresh *oidc.Token) store.Issue {
-	issue := store.Issue{Now: now, Access: &access, Refresh: refresh, GrantExpiresAt: access.ExpiresAt}
-	if refresh != nil && refresh.ExpiresAt.After(issue.GrantExpiresAt) {
-		issue.GrantExpiresAt = refresh.ExpiresAt
+// issue is what the store is to write of tokens.
+func (t *tokens) issue(now time.Time) store.Issue {
+	issue := store.Issue{Now: now, Access: &t.access, Refresh: t.refresh, GrantExpiresAt: t.access.ExpiresAt}
+	if t.refresh != nil {
+		issue.GrantExpiresAt = later(issue.GrantExpiresAt, t.refresh.ExpiresAt)
 	}
 	return issue
+}
+
+// answer fills in what a token answer has (RFC 6749, section 5.1; OpenID Connect
+// Core 1.0, section 3.1.3.3). refresh_expires_in is not of a standard; many
+// applications know it.
+func (t *tokens) answer(resp fosite.AccessResponder, s *session) {
+	resp.SetAccessToken(t.accessSecret)
+	resp.SetTokenType("Bearer")
+	resp.SetExpiresIn(t.access.ExpiresAt.Sub(t.access.IssuedAt))
+	resp.SetScopes(s.scopes)
+	if t.refresh != nil {
+		resp.SetExtra("refresh_token", t.refreshSecret)
+		resp.SetExtra("refresh_expires_in", int64(t.refresh.ExpiresAt.Sub(t.refresh.IssuedAt)/time.Second))
+	}
+	if t.idToken != "" {
+		resp.SetExtra("id_token", t.idToken)
+	}
 }

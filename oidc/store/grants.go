@@ -11,10 +11,10 @@ import (
 
 const (
 	// grantColumns are what a grantRow scans.
-	grantColumns = `g.id, g.client_id, g.subject, g.session_id, g.scopes, g.claims, g.auth_time, g.amr, g.acr, g.created_at, g.expires_at, g.revoked_at`
+	grantColumns = `g.id, g.client_id, g.subject, g.session_id, g.scopes, g.claims, g.auth_time, g.amr, g.acr, g.created_at, g.expires_at, g.revoked_at, g.resources, g.withheld`
 
-	qGrantInsert = `INSERT INTO grants (id, client_id, subject, session_id, scopes, claims, auth_time, amr, acr, created_at, expires_at, revoked_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0) RETURNING n`
+	qGrantInsert = `INSERT INTO grants (id, client_id, subject, session_id, scopes, claims, auth_time, amr, acr, created_at, expires_at, revoked_at, resources, withheld)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13) RETURNING n`
 
 	qGrantExtend = `UPDATE grants SET expires_at = $1 WHERE n = $2 AND expires_at < $1`
 
@@ -136,7 +136,8 @@ func insertGrant(ctx context.Context, q querier, g oidc.Grant, least time.Time) 
 		return 0, err
 	}
 	err = q.QueryRowContext(ctx, qGrantInsert, g.ID, g.ClientID, g.Subject, g.SessionID, joinWords(g.Scopes), claims,
-		micros(g.AuthTime), joinWords(g.AMR), g.ACR, micros(g.CreatedAt), micros(latest(g.ExpiresAt, least))).Scan(&n)
+		micros(g.AuthTime), joinWords(g.AMR), g.ACR, micros(g.CreatedAt), micros(latest(g.ExpiresAt, least)),
+		joinWords(g.Resources), joinWords(g.Withheld)).Scan(&n)
 	return n, err
 }
 
@@ -144,12 +145,13 @@ func insertGrant(ctx context.Context, q querier, g oidc.Grant, least time.Time) 
 type grantRow struct {
 	id, clientID, subject, sessionID, scopes, claims, amr, acr string
 	authTime, createdAt, expiresAt, revokedAt                  int64
+	resources, withheld                                        string
 }
 
 func (r *grantRow) columns() []any {
 	return []any{
 		&r.id, &r.clientID, &r.subject, &r.sessionID, &r.scopes, &r.claims, &r.authTime, &r.amr, &r.acr,
-		&r.createdAt, &r.expiresAt, &r.revokedAt,
+		&r.createdAt, &r.expiresAt, &r.revokedAt, &r.resources, &r.withheld,
 	}
 }
 
@@ -157,7 +159,7 @@ func (r *grantRow) grant() (oidc.Grant, error) {
 	claims, err := decodeClaims(r.claims)
 	return oidc.Grant{
 		ID: r.id, ClientID: r.clientID, Subject: r.subject, SessionID: r.sessionID,
-		Scopes: splitWords(r.scopes), Claims: claims,
+		Scopes: splitWords(r.scopes), Claims: claims, Resources: splitWords(r.resources), Withheld: splitWords(r.withheld),
 		AuthTime: fromMicros(r.authTime), AMR: splitWords(r.amr), ACR: r.acr,
 		CreatedAt: fromMicros(r.createdAt), ExpiresAt: fromMicros(r.expiresAt), RevokedAt: fromMicros(r.revokedAt),
 	}, err

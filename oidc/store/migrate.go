@@ -14,11 +14,12 @@ var schemaSQLite string
 // first leads from version 1 to 2. A step that was released is never changed;
 // schema_sqlite.sql always holds the outcome of all of them.
 func migrationsSQLite() []string {
-	return []string{stepOnceSQLite}
+	return []string{stepProtocolSQLite}
 }
 
-// stepOnceSQLite leads to version 2: what may be used once, and pushed requests.
-const stepOnceSQLite = `CREATE TABLE used_once (
+// stepProtocolSQLite leads to version 2: what may be used once, pushed requests,
+// what tokens are for, and what people withhold.
+const stepProtocolSQLite = `CREATE TABLE used_once (
     hash       BLOB    NOT NULL PRIMARY KEY,
     expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -29,7 +30,11 @@ CREATE TABLE pushed_requests (
     sealed     BLOB    NOT NULL,
     expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX pushed_requests_by_expiry ON pushed_requests (expires_at);`
+CREATE INDEX pushed_requests_by_expiry ON pushed_requests (expires_at);
+ALTER TABLE grants ADD COLUMN resources TEXT NOT NULL DEFAULT '';
+ALTER TABLE grants ADD COLUMN withheld TEXT NOT NULL DEFAULT '';
+ALTER TABLE consents ADD COLUMN withheld TEXT NOT NULL DEFAULT '';
+ALTER TABLE access_tokens ADD COLUMN audience TEXT NOT NULL DEFAULT '';`
 
 const (
 	qSchemaTables  = `SELECT count(*), coalesce(sum(name = 'gatehouse_schema'), 0) FROM sqlite_schema WHERE type = 'table'`

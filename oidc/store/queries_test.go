@@ -210,11 +210,11 @@ func TestNoColumnHoldsMoreOfAPersonThanTheId(t *testing.T) {
 	// A new column is written down here by somebody who has asked whether it can
 	// ever hold a name, an address, a group or a claim.
 	want := []string{
-		"access_tokens: hash grant_n scopes issued_at expires_at",
+		"access_tokens: hash grant_n scopes issued_at expires_at audience",
 		"codes: grant_n hash redirect_uri nonce code_challenge expires_at used_at",
-		"consents: subject client_id scopes granted_at",
+		"consents: subject client_id scopes granted_at withheld", // names of claims
 		"gatehouse_schema: version",
-		"grants: n id client_id subject session_id scopes claims auth_time amr acr created_at expires_at revoked_at",
+		"grants: n id client_id subject session_id scopes claims auth_time amr acr created_at expires_at revoked_at resources withheld",
 		"pushed_requests: hash client_id sealed expires_at", // sealed by a key that is not in the database
 		"refresh_tokens: hash grant_n scopes issued_at expires_at used_at",
 		"sessions: hash id subject auth_time amr remember last_seen_at expires_at",

@@ -2,7 +2,7 @@
 -- from older versions are in migrate.go.
 --
 -- Times are microseconds since 1970 in UTC, 0 stands for "never" or "not yet".
--- Scopes and amr are words joined by single spaces. Hashes are SHA-256.
+-- Scopes, amr, resources, audiences and withheld claims are words joined by single spaces. Hashes are SHA-256.
 -- Of a person there is the directory's id (subject) and nothing else.
 
 CREATE TABLE gatehouse_schema (
@@ -24,7 +24,9 @@ CREATE TABLE grants (
     acr        TEXT    NOT NULL,
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
-    revoked_at INTEGER NOT NULL DEFAULT 0
+    revoked_at INTEGER NOT NULL DEFAULT 0,
+    resources  TEXT    NOT NULL DEFAULT '', -- what its tokens were asked for
+    withheld   TEXT    NOT NULL DEFAULT ''  -- names of claims
 ) STRICT;
 
 CREATE INDEX grants_by_client ON grants (client_id);
@@ -47,7 +49,8 @@ CREATE TABLE access_tokens (
     grant_n    INTEGER NOT NULL REFERENCES grants (n),
     scopes     TEXT    NOT NULL,
     issued_at  INTEGER NOT NULL,
-    expires_at INTEGER NOT NULL
+    expires_at INTEGER NOT NULL,
+    audience   TEXT    NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX access_tokens_by_grant ON access_tokens (grant_n);
@@ -82,6 +85,7 @@ CREATE TABLE consents (
     client_id  TEXT    NOT NULL,
     scopes     TEXT    NOT NULL,
     granted_at INTEGER NOT NULL,
+    withheld   TEXT    NOT NULL DEFAULT '', -- names of claims
     PRIMARY KEY (subject, client_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -19,11 +19,11 @@ amr = excluded.amr, remember = excluded.remember, last_seen_at = excluded.last_s
 
 	qSessionDelete  = `DELETE FROM sessions WHERE hash = $1`
 	qSessionsDelete = `DELETE FROM sessions WHERE subject = $1`
-	qConsent        = `SELECT scopes, granted_at FROM consents WHERE subject = $1 AND client_id = $2`
+	qConsent        = `SELECT scopes, granted_at, withheld FROM consents WHERE subject = $1 AND client_id = $2`
 	qConsentDelete  = `DELETE FROM consents WHERE subject = $1 AND client_id = $2`
 
-	qConsentWrite = `INSERT INTO consents (subject, client_id, scopes, granted_at) VALUES ($1, $2, $3, $4)
-ON CONFLICT (subject, client_id) DO UPDATE SET scopes = excluded.scopes, granted_at = excluded.granted_at`
+	qConsentWrite = `INSERT INTO consents (subject, client_id, scopes, granted_at, withheld) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (subject, client_id) DO UPDATE SET scopes = excluded.scopes, granted_at = excluded.granted_at, withheld = excluded.withheld`
 )
 
 // Session returns the session of a cookie. An unknown one is oidc.ErrNotFound,
@@ -88,12 +88,12 @@ func (s *Store) EndSessions(ctx context.Context, subject string) (ended int, err
 // oidc.ErrNotFound.
 func (s *Store) Consent(ctx context.Context, subject, clientID string) (oidc.ConsentRecord, error) {
 	c := oidc.ConsentRecord{Subject: subject, ClientID: clientID}
-	var scopes string
+	var scopes, withheld string
 	var granted int64
-	if err := s.read(ctx, qConsent, []any{subject, clientID}, &scopes, &granted); err != nil {
+	if err := s.read(ctx, qConsent, []any{subject, clientID}, &scopes, &granted, &withheld); err != nil {
 		return oidc.ConsentRecord{}, named("read consent", err)
 	}
-	c.Scopes, c.GrantedAt = splitWords(scopes), fromMicros(granted)
+	c.Scopes, c.GrantedAt, c.Withheld = splitWords(scopes), fromMicros(granted), splitWords(withheld)
 	return c, nil
 }
 
@@ -120,6 +120,6 @@ func writeSession(ctx context.Context, q querier, change oidc.SessionChange) err
 
 // writeConsent writes a consent in place of what the person allowed before.
 func writeConsent(ctx context.Context, q querier, c oidc.ConsentRecord) error {
-	_, err := exec(ctx, q, qConsentWrite, c.Subject, c.ClientID, joinWords(c.Scopes), micros(c.GrantedAt))
+	_, err := exec(ctx, q, qConsentWrite, c.Subject, c.ClientID, joinWords(c.Scopes), micros(c.GrantedAt), joinWords(c.Withheld))
 	return err
 }

@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	qAccessInsert = `INSERT INTO access_tokens (hash, grant_n, scopes, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5)`
+	qAccessInsert = `INSERT INTO access_tokens (hash, grant_n, scopes, issued_at, expires_at, audience) VALUES ($1, $2, $3, $4, $5, $6)`
 
 	// A look-up first finds its row, then joins the grant. As one join SQLite would
 	// plan it anew at each call: while it compares ways to go it looks at the value
 	// of $1, so the plan holds for that value only.
-	qAccess = `WITH t AS MATERIALIZED (SELECT grant_n, scopes, issued_at, expires_at FROM access_tokens WHERE hash = $1)
-SELECT t.scopes, t.issued_at, t.expires_at, ` + grantColumns + ` FROM t JOIN grants g ON g.n = t.grant_n`
+	qAccess = `WITH t AS MATERIALIZED (SELECT grant_n, scopes, issued_at, expires_at, audience FROM access_tokens WHERE hash = $1)
+SELECT t.scopes, t.issued_at, t.expires_at, t.audience, ` + grantColumns + ` FROM t JOIN grants g ON g.n = t.grant_n`
 
 	qAccessDelete = `DELETE FROM access_tokens WHERE hash = $1`
 
@@ -57,7 +57,7 @@ func (s *Store) IssueToken(ctx context.Context, g oidc.Grant, access oidc.Token)
 // oidc.ErrNotFound, and so is one that RevokeAccessToken ended.
 func (s *Store) AccessToken(ctx context.Context, h oidc.Hash) (oidc.Token, oidc.Grant, error) {
 	var r tokenRow
-	columns := append([]any{&r.scopes, &r.issuedAt, &r.expiresAt}, r.grantRow.columns()...)
+	columns := append([]any{&r.scopes, &r.issuedAt, &r.expiresAt, &r.audience}, r.grantRow.columns()...)
 	err := s.read(ctx, qAccess, []any{h[:]}, columns...)
 	return r.result("read access token", h, err)
 }
@@ -166,14 +166,14 @@ func writeIssue(ctx context.Context, q querier, grant int64, issue Issue) error 
 }
 
 func writeAccess(ctx context.Context, q querier, grant int64, t oidc.Token) error {
-	_, err := exec(ctx, q, qAccessInsert, t.Hash[:], grant, joinWords(t.Scopes), micros(t.IssuedAt), micros(t.ExpiresAt))
+	_, err := exec(ctx, q, qAccessInsert, t.Hash[:], grant, joinWords(t.Scopes), micros(t.IssuedAt), micros(t.ExpiresAt), joinWords(t.Audience))
 	return err
 }
 
 // tokenRow is where a token and its grant are scanned to.
 type tokenRow struct {
 	grantRow
-	scopes                      string
+	scopes, audience            string
 	issuedAt, expiresAt, usedAt int64
 }
 
@@ -186,7 +186,7 @@ func (r *tokenRow) result(attempt string, h oidc.Hash, err error) (oidc.Token, o
 		return oidc.Token{}, oidc.Grant{}, named(attempt, err)
 	}
 	return oidc.Token{
-		Hash: h, GrantID: g.ID, Scopes: splitWords(r.scopes),
+		Hash: h, GrantID: g.ID, Scopes: splitWords(r.scopes), Audience: splitWords(r.audience),
 		IssuedAt: fromMicros(r.issuedAt), ExpiresAt: fromMicros(r.expiresAt), UsedAt: fromMicros(r.usedAt),
 	}, g, nil
 }

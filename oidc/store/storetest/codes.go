@@ -40,7 +40,7 @@ func codeCases() []testCase {
 			next := f.session("person")
 			next.Replaces = &old.Hash
 			a.Session = &next
-			a.Consent = &oidc.ConsentRecord{Subject: "person", ClientID: "app", Scopes: []string{"openid"}, GrantedAt: f.now}
+			a.Consent = &oidc.ConsentRecord{Subject: "person", ClientID: "app", Scopes: []string{"openid"}, Withheld: []string{"picture"}, GrantedAt: f.now}
 			f.ok(f.s.SaveAuthorization(f.ctx, a))
 			_, err := f.s.Session(f.ctx, old.Hash)
 			f.is(err, oidc.ErrNotFound)

@@ -107,6 +107,8 @@ func (f *fixture) grant(clientID, subject string) oidc.Grant {
 		SessionID: oidc.NewID(),
 		Scopes:    []string{"openid", "profile", "offline_access"},
 		Claims:    oidc.RequestedClaims{IDToken: []string{"email"}, UserInfo: []string{"name", "https://example.org/Ü"}},
+		Resources: []string{"https://api.example.org", "other"},
+		Withheld:  []string{"address", "picture"},
 		AuthTime:  f.in(-time.Hour).Truncate(time.Second),
 		AMR:       []string{"pwd", "otp"},
 		ACR:       "urn:example:acr",
@@ -128,9 +130,11 @@ func (f *fixture) token(grantID string, life time.Duration) *oidc.Token {
 
 // issue returns what a code or token of the grant may be exchanged for.
 func (f *fixture) issue(grantID string) store.Issue {
+	access := f.token(grantID, 5*time.Minute)
+	access.Audience = []string{"https://api.example.org", "app"}
 	return store.Issue{
 		Now:            f.now,
-		Access:         f.token(grantID, 5*time.Minute),
+		Access:         access,
 		Refresh:        f.token(grantID, 24*time.Hour),
 		GrantExpiresAt: f.in(48 * time.Hour),
 	}
