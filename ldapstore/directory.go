@@ -26,6 +26,8 @@ type Directory struct {
 	joins   joins
 	cache   cache // does nothing until Watch
 
+	hadGroups atomic.Bool // somebody was in a group since the start
+
 	ctx  context.Context // ends with Close; holds the watchers of lost servers
 	end  context.CancelFunc
 	mu   sync.Mutex // guards wg.Add against Close
@@ -115,7 +117,7 @@ func (d *Directory) userByValue(ctx context.Context, t *table, value string) (*o
 	}
 	switch len(people) {
 	case 0:
-		return nil, fmt.Errorf("%w: no entry has this id", oidc.ErrNotFound)
+		return nil, d.gone(ctx, t)
 	case 1:
 		return d.complete(ctx, t, people[0])
 	default:

@@ -21,6 +21,11 @@ type membership struct {
 	d     *Directory
 	t     *table
 	found map[string]oidc.Group // by DN key; what ends loops
+	full  map[string]bool       // bases that had something
+}
+
+func newMembership(d *Directory, t *table) *membership {
+	return &membership{d: d, t: t, found: map[string]oidc.Group{}, full: map[string]bool{}}
 }
 
 // groups returns all groups of an entry, sorted by DN. The directory is asked in
@@ -29,7 +34,7 @@ type membership struct {
 // members the service account may not see), and the one primary group. It is the
 // whole list or an error.
 func (d *Directory) groups(ctx context.Context, t *table, e *entry) ([]oidc.Group, error) {
-	m := &membership{d: d, t: t, found: map[string]oidc.Group{}}
+	m := newMembership(d, t)
 	direct, err := m.direct(ctx, e)
 	if err != nil {
 		return nil, err
@@ -40,6 +45,9 @@ func (d *Directory) groups(ctx context.Context, t *table, e *entry) ([]oidc.Grou
 		err = m.byToken(ctx, e, direct)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := m.credible(ctx, e); err != nil {
 		return nil, err
 	}
 	all := make([]oidc.Group, 0, len(m.found))
@@ -171,6 +179,9 @@ func (m *membership) search(ctx context.Context, filter string, matching []strin
 		}
 		if a.references && !m.t.IgnoreReferences {
 			return nil, unavailable(q.purpose, errReferral)
+		}
+		if len(a.entries) > 0 {
+			m.full[q.base] = true
 		}
 		found = append(found, a.entries...)
 	}

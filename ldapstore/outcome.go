@@ -66,8 +66,9 @@ func (k *Kind) judge(err error, controls []ldap.Control, state oidc.AccountState
 		}
 	}
 	if stated {
-		// slapd answers so for a locked account before it looks at the password.
-		r = refusal{reason: policy, unproven: policy == oidc.ReasonLocked && state == oidc.StateDisabled}
+		// slapd answers so for an account that is locked or past its end before it
+		// looks at the password.
+		r = refusal{reason: policy, unproven: policy == oidc.ReasonLocked && state != oidc.StateActive}
 	}
 	if r.reason == oidc.ReasonDisabled && !r.unproven && state == oidc.StateExpired {
 		r.reason = oidc.ReasonAccountExpired // eDirectory has one answer for both

@@ -87,7 +87,7 @@ func (a *answer) collect(ctx context.Context, c *conn, q *query) error {
 
 // secondsLeft tells the server when nobody waits any longer. Servers count in whole
 // seconds, some from the last full one: with one too few, they refuse a search that
-// happens to run as a second ends. How long we wait is the context's own deadline.
+// happens to run as a second ends (Samba: for 4 ms of every second, if told 1). How long we wait is the context's own deadline.
 func secondsLeft(ctx context.Context) int {
 	deadline, ok := ctx.Deadline()
 	if !ok {

@@ -1,6 +1,7 @@
 package demodir
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"net"
@@ -53,6 +54,7 @@ type Fault struct {
 	Trouble Trouble
 	Wait    time.Duration // of Delay
 	Code    int64         // of Refuse: a result code, such as 51 busy or 52 unavailable
+	Text    string        // of Refuse: what comes with the code; "" for something
 	To      string        // of Refer and Reference: an LDAP URL
 	// AfterEntries lets a search send so many entries before the trouble comes. A
 	// search that has no more of them than that goes wrong at its end.
@@ -138,7 +140,7 @@ func (c *conn) suffer(ctx context.Context, f Fault) (proceed bool, answer *resul
 	case Partial:
 		return false, &result{code: codeSizeLimitExceeded}
 	case Refuse:
-		return false, &result{code: f.Code, text: "refused on request"}
+		return false, &result{code: f.Code, text: cmp.Or(f.Text, "refused on request")}
 	case Refer:
 		return false, &result{code: codeReferral, referral: f.To}
 	case Reference: // searching has sent it

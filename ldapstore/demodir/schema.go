@@ -63,7 +63,7 @@ func newSchema() *schema {
 		phone:   {"telephoneNumber 2.5.4.20", "mobile mobileTelephoneNumber", "homePhone homeTelephoneNumber", "pager pagerTelephoneNumber", "facsimileTelephoneNumber fax"},
 		integer: {"uidNumber", "gidNumber", "pwdMaxAge", "pwdExpireWarning", "pwdGraceAuthNLimit", "pwdLockoutDuration", "pwdMaxFailure", "pwdMinLength", "pwdCheckQuality"},
 		truth:   {"pwdLockout", "pwdMustChange", "pwdAllowUserChange"},
-		octets:  {"userPassword 2.5.4.35", "jpegPhoto", "photo", "userCertificate"},
+		octets:  {"userPassword 2.5.4.35", "jpegPhoto", "photo", "userCertificate", "objectGUID", "objectSid", "tokenGroups", "GUID"},
 		class:   {"objectClass 2.5.4.0"},
 	} {
 		for _, names := range lines {

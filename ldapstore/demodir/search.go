@@ -125,13 +125,18 @@ type searching struct {
 
 	snap    *snapshot
 	wanted  selection
-	entries int64 // sent by this request
+	from    map[string]int // where the values begin that are asked for, see Disguise
+	entries int64          // sent by this request
 }
 
 // run sends the entries and the end, unless a fault takes their place.
 func (s *searching) run() {
 	s.snap = s.conn.server.tree.current.Load()
 	s.request.filter.prepare(s.snap.schema)
+	if d := s.conn.server.opts.Disguise; d != nil {
+		s.from = takeRanges(s.request.wanted)
+		d.cap(s)
+	}
 	s.wanted = selectAttributes(s.snap.schema, s.request.wanted)
 	found, end := s.find()
 	more := false
@@ -161,6 +166,11 @@ func (s *searching) find() ([]*entry, *result) {
 	c, r := s.conn, s.request
 	if r.base == "" && r.scope == scopeBase {
 		s.page = nil
+		if d := c.server.opts.Disguise; d != nil && d.RootDSE != nil {
+			root, known := d.rootDSE(s.snap.schema)
+			s.wanted = selectAttributes(known, r.wanted)
+			return []*entry{root}, nil
+		}
 		return []*entry{s.snap.rootDSE()}, nil
 	}
 	if refusal := c.forbidden(); refusal != nil {
@@ -287,13 +297,15 @@ func (s *searching) encode(e *entry, attrs []attribute) *ber.Packet {
 		if a.kind.name == "userPassword" || !s.wanted.has(a) {
 			continue
 		}
-		values := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSet, nil, "")
-		if !s.request.typesOnly {
-			for _, v := range a.values {
-				values.AppendChild(octetString(v))
-			}
+		values := a.values
+		if s.request.typesOnly {
+			values = nil
 		}
-		list.AppendChild(sequence(octetString(a.name), values))
+		if d := s.conn.server.opts.Disguise; d != nil && d.MostValues > 0 && len(values) > d.MostValues {
+			s.encodeRange(list, a)
+			continue
+		}
+		list.AppendChild(encodeValues(a.name, values))
 	}
 	p := ber.Encode(ber.ClassApplication, ber.TypeConstructed, opSearchEntry, nil, "")
 	p.AppendChild(octetString(e.dn.String()))

@@ -29,6 +29,9 @@ type Options struct {
 	IdleTimeout  time.Duration // a connection on which nothing is asked is closed; default 10 minutes
 	WriteTimeout time.Duration // for a client that does not read its answers; default 10 s
 
+	// Disguise makes it pass for another sort of server; nil for OpenLDAP.
+	Disguise *Disguise
+
 	// Observe is told of every operation before it is done. It is called from
 	// several goroutines and must not block.
 	Observe func(Operation)

@@ -46,24 +46,44 @@ func (s *Server) AddPerson(p Person) {
 		attributes[name] = append(attributes[name], values...)
 	}
 	s.Add(s.here(p.DN()), attributes)
+	if s.Kind == kind389 { // or the password would have to be changed
+		s.Modify(s.here(p.DN()), "passwordExpirationTime", "20380101000000Z")
+	}
 }
 
 // AddGroup adds a group online.
 func (s *Server) AddGroup(g Group) {
 	s.t.Helper()
-	if s.Kind == kindAD {
-		s.admin("adding "+g.RDN, func(c *ldap.Conn) error { return s.addGroupsAD(c, []Group{g}) })
-		return
-	}
-	members := g.Members
-	if len(members) == 0 {
-		members = []string{nobody}
-	}
-	attributes := map[string][]string{"objectClass": {"groupOfNames"}, "member": members}
-	if g.Description != "" {
-		attributes["description"] = []string{g.Description}
-	}
-	s.Add(g.DN(), attributes)
+	s.AddGroups([]Group{g})
+}
+
+// AddGroups adds groups online, all of groupOfNames or of Active Directory's kind.
+func (s *Server) AddGroups(groups []Group) {
+	s.t.Helper()
+	s.admin("adding groups", func(c *ldap.Conn) error {
+		if s.Kind == kindAD {
+			return s.addGroupsAD(c, groups)
+		}
+		for _, g := range groups {
+			pairs := []string{"objectClass", "groupOfNames"}
+			if g.Description != "" {
+				pairs = append(pairs, "description", g.Description)
+			}
+			if s.Kind == kind389 {
+				pairs = append(pairs, "objectClass", "nsMemberOf")
+			}
+			for _, m := range g.Members {
+				pairs = append(pairs, "member", m)
+			}
+			if len(g.Members) == 0 {
+				pairs = append(pairs, "member", nobody)
+			}
+			if err := add(c, s.here(g.DN()), pairs...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // Modify replaces the values of one attribute; none deletes it. Operational

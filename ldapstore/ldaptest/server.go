@@ -195,6 +195,14 @@ func (s *Server) dialTLS(ctx context.Context, dialer *net.Dialer) (net.Conn, err
 	return secure.DialContext(ctx, "tcp", strings.TrimPrefix(s.LDAPSURL, "ldaps://"))
 }
 
+// For returns the same server for a part of the test that started it: what fails
+// there fails that part. It can't be started again.
+func (s *Server) For(t testing.TB) *Server {
+	c := *s
+	c.t = t
+	return &c
+}
+
 // Pause stops the process in its tracks: connections stay open, nothing answers.
 func (s *Server) Pause() {
 	s.process.signal(syscall.SIGSTOP)
