@@ -13,9 +13,11 @@ import (
 // What the memory of a watched directory is bound by.
 const (
 	// maxStale is for how long answers are given from memory after the moment up to
-	// which all changes are known. With the way to whoever asked it stays below a
-	// second.
-	maxStale = 800 * time.Millisecond
+	// which all changes are known: no answer is older, whatever the server does. Two
+	// of the shortest ways to the server and back are added, or one that is far away
+	// could never be proven in time; but no more than maxFar altogether.
+	maxStale = 50 * time.Millisecond
+	maxFar   = 800 * time.Millisecond
 	// settleTime is how long after a change nothing that it may concern is kept: a
 	// server that follows up on a change (memberOf, references to a renamed entry)
 	// sends no word when it has.
@@ -41,6 +43,7 @@ type cache struct {
 	reading time.Duration    // the longest that a look-up takes
 	settle  time.Duration    // settleTime; less in tests
 	lease   atomic.Pointer[lease]
+	wanted  atomic.Int64 // when somebody was asked for, roughly; nanoseconds of Unix time
 
 	mu     sync.RWMutex
 	source *source // nil while there is no stream
@@ -56,7 +59,8 @@ type source struct {
 	server *server
 	peer   string // the other end: behind one name there may be several servers
 	table  *table
-	names  string // the attribute with what events call a person
+	names  string        // the attribute with what events call a person
+	way    time.Duration // the shortest time between a question and its answer; guarded by cache.mu
 }
 
 // nameOf returns what events call this person.
@@ -74,8 +78,10 @@ type lease struct {
 	wall  int64
 }
 
-func newLease(from time.Time) *lease {
-	until := from.Add(maxStale)
+// newLease returns one from the moment up to which all changes are known. way is
+// how long the server's answers are on their way at least.
+func newLease(from time.Time, way time.Duration) *lease {
+	until := from.Add(min(maxStale+2*way, maxFar))
 	return &lease{until: until, wall: until.UnixNano()}
 }
 
@@ -113,15 +119,32 @@ func (c *cache) forget() {
 	c.people, c.ids, c.recent, c.memory = map[string]*kept{}, map[string]string{}, map[string]time.Time{}, 0
 }
 
-// prove notes that the stream has told of every change up to this moment.
-func (c *cache) prove(upTo time.Time) { c.lease.Store(newLease(upTo)) }
+// prove notes that the stream has told of every change up to this moment: when a
+// question was sent that has just been answered.
+func (c *cache) prove(upTo time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.source; s != nil {
+		if way := time.Since(upTo); s.way == 0 || way < s.way {
+			s.way = way
+		}
+		c.lease.Store(newLease(upTo, s.way))
+	}
+}
 
 // doubt has nothing answered from memory until the stream is proven again.
 func (c *cache) doubt() { c.lease.Store(nil) }
 
+// inUse reports whether somebody was asked for within the last second.
+func (c *cache) inUse() bool { return time.Now().UnixNano()-c.wanted.Load() < int64(time.Second) }
+
 // get returns a person from memory, or nil.
 func (c *cache) get(id string) *oidc.User {
 	now := time.Now()
+	// Many ask at once, so that is not written down every time.
+	if at := now.UnixNano(); at-c.wanted.Load() > int64(100*time.Millisecond) {
+		c.wanted.Store(at)
+	}
 	if !c.lease.Load().holds(now) {
 		return nil
 	}

@@ -113,19 +113,28 @@ func TestMemoryAnswersOnlyWhileTheStreamIsProven(t *testing.T) {
 		lease *lease
 		want  bool
 	}{
-		"proven a moment ago":  {newLease(time.Now()), true},
+		"proven a moment ago":  {newLease(time.Now(), 0), true},
 		"never":                {nil, false},
-		"too long ago":         {newLease(time.Now().Add(-maxStale)), false},
+		"too long ago":         {newLease(time.Now().Add(-maxStale), 0), false},
 		"the machine slept":    {&lease{until: time.Now().Add(time.Second), wall: time.Now().Add(-time.Second).UnixNano()}, false},
 		"the clock was set":    {&lease{until: time.Now().Add(-time.Second), wall: time.Now().Add(time.Hour).UnixNano()}, false},
-		"almost too long, yet": {newLease(time.Now().Add(-maxStale / 2)), true},
+		"not yet too long":     {newLease(time.Now().Add(-maxFar/2), maxFar/2), true},
+		"too long at any rate": {newLease(time.Now().Add(-maxFar), time.Hour), false},
 	} {
 		m.lease.Store(c.lease)
 		if got := m.get("alice") != nil; got != c.want {
 			t.Errorf("%s: answered %v, want %v", name, got, c.want)
 		}
 	}
+	m.source.way = 0
+	m.prove(time.Now().Add(-maxFar / 4)) // and the answer has just come
+	if !m.lease.Load().holds(time.Now().Add(maxStale)) {
+		t.Error("a server that is far away is never proven")
+	}
 	m.prove(time.Now())
+	if m.lease.Load().holds(time.Now().Add(maxStale + time.Millisecond)) {
+		t.Error("a server is taken for far away because it was slow once")
+	}
 	m.people["alice"].since = time.Now().Add(-maxKept - time.Second)
 	if m.get("alice") != nil {
 		t.Error("an answer is given that was read long ago")

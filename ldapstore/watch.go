@@ -18,8 +18,10 @@ const (
 	watchAgain = 500 * time.Millisecond
 	// watchHopeless is how soon a server is tried again that can't be watched.
 	watchHopeless = 5 * time.Minute
-	// beatEvery is how often a stream is proven.
-	beatEvery = 200 * time.Millisecond
+	// beatEvery is how often a stream is proven while people are asked for, and
+	// beatIdle how often otherwise.
+	beatEvery = 20 * time.Millisecond
+	beatIdle  = 200 * time.Millisecond
 )
 
 // Change is what became different in the directory.
@@ -164,9 +166,14 @@ func (w *watcher) keep(ctx context.Context, s *server, c *conn, f feed) error {
 	beats := make(chan struct{})
 	go func() {
 		defer close(beats)
-		tick := time.NewTicker(beatEvery)
-		defer tick.Stop()
+		timer := time.NewTimer(0)
+		defer timer.Stop()
 		for {
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				return
+			}
 			w.pay()
 			err := f.beat()
 			if w.d.candidates()[0] != s {
@@ -176,11 +183,11 @@ func (w *watcher) keep(ctx context.Context, s *server, c *conn, f feed) error {
 				cancel(err)
 				return
 			}
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return
+			next := beatIdle
+			if w.cache.inUse() {
+				next = beatEvery
 			}
+			timer.Reset(next)
 		}
 	}()
 	err := f.listen()

@@ -33,7 +33,7 @@ func remember(t testing.TB, d *ldapstore.Directory, id string) {
 	t.Helper()
 	eventually(t, "the person is remembered", func() bool {
 		_, err := d.User(t.Context(), id)
-		return err == nil && ldapstore.Remembers(d, id)
+		return err == nil && ldapstore.Answers(d, id)
 	})
 }
 
