@@ -115,6 +115,15 @@ func validPattern(pattern string) bool {
 // Members returns the directories in their order.
 func (s *Several) Members() []*Member { return slices.Clone(s.members) }
 
+// NameOf returns the name of the directory that an id belongs to, "" for none.
+func (s *Several) NameOf(subject string) string {
+	m, _, err := s.member(subject)
+	if err != nil {
+		return ""
+	}
+	return m.Name
+}
+
 // Subject returns the id under which all others know the person with this id in
 // the member's directory.
 func (m *Member) Subject(id string) string {

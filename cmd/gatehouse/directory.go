@@ -98,10 +98,13 @@ func (e *environment) directoryShow(ctx context.Context) error {
 		for _, m := range members {
 			rows, err := m.Directory.Table(ctx)
 			if err != nil {
-				failed = errors.Join(failed, fmt.Errorf("read the kind of the directory: %w", err))
+				failed = errors.Join(failed, fmt.Errorf("read the kind of %s: %w", inWords(m.Name), err))
 				continue
 			}
 			shown = append(shown, shownTable{Directory: m.Name, Rows: rows})
+		}
+		if len(shown) == 0 {
+			return failed
 		}
 		return errors.Join(e.print(shown, func(w io.Writer) {
 			for i, s := range shown {
@@ -115,6 +118,14 @@ func (e *environment) directoryShow(ctx context.Context) error {
 			}
 		}), failed)
 	})
+}
+
+// inWords is what messages call one of several directories, or the only one.
+func inWords(name string) string {
+	if name == "" {
+		return "the directory"
+	}
+	return "directory " + name
 }
 
 // write prints one value a line, as rules and filters are long.
@@ -150,6 +161,7 @@ func sourceInWords(source string) string {
 
 // shownUser is one person.
 type shownUser struct {
+	Directory  string              `json:"directory,omitempty"` // where there are several
 	ID         string              `json:"id"`
 	DN         string              `json:"dn"`
 	Username   string              `json:"username"`
@@ -192,9 +204,14 @@ func lookAt(ctx context.Context, all directory, name string) (*shownUser, error)
 	case err != nil:
 		return nil, fmt.Errorf("look up %q: %w", name, err)
 	}
+	if several, ok := all.(*ldapstore.Several); ok {
+		shown.Directory = several.NameOf(u.ID)
+	}
 	shown.ID, shown.DN, shown.Username, shown.State, shown.Attributes = u.ID, u.DN, u.Username, u.State.String(), u.Attributes
 	for _, g := range u.Groups {
-		shown.Groups = append(shown.Groups, showGroup(g))
+		one := showGroup(g)
+		one.Directory = shown.Directory
+		shown.Groups = append(shown.Groups, one)
 	}
 	return shown, nil
 }
@@ -210,6 +227,9 @@ func (e *environment) directoryUser(ctx context.Context, name string) error {
 }
 
 func (u *shownUser) write(w io.Writer) {
+	if u.Directory != "" {
+		fmt.Fprintf(w, "directory %s\n", plain(u.Directory))
+	}
 	fmt.Fprintf(w, "dn        %s\nid        %s\nusername  %s\n%s\n", plain(u.DN), plain(u.ID), plain(u.Username), plain(u.Remarks))
 	fmt.Fprintln(w, "\nattributes")
 	for _, name := range slices.Sorted(maps.Keys(u.Attributes)) {
@@ -222,7 +242,12 @@ func (u *shownUser) write(w io.Writer) {
 }
 
 func writeGroups(w io.Writer, groups []shownGroup) {
+	last := ""
 	for _, g := range groups {
+		if g.Directory != last { // never with one directory, which has no name
+			fmt.Fprintf(w, "  directory %s\n", plain(g.Directory))
+			last = g.Directory
+		}
 		fmt.Fprintf(w, "  %s%s\n", plain(g.DN), through(g.Path))
 	}
 	if len(groups) == 0 {
@@ -236,7 +261,7 @@ func (e *environment) directoryGroup(ctx context.Context, name string) error {
 		for _, m := range members {
 			found, err := groupsNamed(ctx, m.Directory, name)
 			if err != nil {
-				return fmt.Errorf("look up the group %q: %w", name, err)
+				return fmt.Errorf("look up the group %q in %s: %w", name, inWords(m.Name), err)
 			}
 			for _, g := range found {
 				one := showGroup(g)
@@ -277,7 +302,10 @@ func groupsNamed(ctx context.Context, d *ldapstore.Directory, name string) ([]oi
 }
 
 func (g *shownGroup) write(w io.Writer) {
-	fmt.Fprintf(w, "dn       %s\nid       %s\nname     %s\nmeaning  %s\n", plain(g.DN), plain(orDash(g.ID)), plain(g.Name), plain(orDash(g.DisplayName)))
+	if g.Directory != "" {
+		fmt.Fprintf(w, "directory %s\n", plain(g.Directory))
+	}
+	fmt.Fprintf(w, "dn        %s\nid        %s\nname      %s\nmeaning   %s\n", plain(g.DN), plain(orDash(g.ID)), plain(g.Name), plain(orDash(g.DisplayName)))
 	fmt.Fprintf(w, "\nmembers (%d)\n", len(g.Members))
 	for _, m := range g.Members {
 		fmt.Fprintf(w, "  %s\n", plain(m))
@@ -297,7 +325,7 @@ func (e *environment) directoryGroups(ctx context.Context, of string) error {
 			for _, m := range members {
 				found, err := m.Directory.Groups(ctx, "")
 				if err != nil {
-					return fmt.Errorf("list the groups: %w", err)
+					return fmt.Errorf("list the groups of %s: %w", inWords(m.Name), err)
 				}
 				for _, g := range found {
 					one := showGroup(g)

@@ -85,9 +85,9 @@ func (e *environment) examineDirectory(ctx context.Context, r *report, cfg *conf
 
 // examineMember asks the servers of one directory.
 func examineMember(ctx context.Context, r *report, cfg *config.Config, m ldapstore.Member) {
-	area, what := "directory", "the directory"
+	area, what := "directory", inWords(m.Name)
 	if m.Name != "" {
-		area, what = "directory "+m.Name, "directory "+m.Name
+		area = what
 	}
 	facts := m.Directory.Examine(ctx, func(f ldapstore.Finding) {
 		r.findings = append(r.findings, finding{
