@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,8 +18,16 @@ import (
 // their ids, and students have a server of their own.
 func startCampus(t *testing.T) (s *site, students *ldaptest.Server) {
 	t.Helper()
+	return startCampusOn(t, ldaptest.Start(t), nil)
+}
+
+// startCampusOn starts it on a directory of staff that runs already.
+func startCampusOn(t *testing.T, staff *ldaptest.Server, files map[string]string, change ...func(*config.Config)) (s *site, students *ldaptest.Server) {
+	t.Helper()
 	students = ldaptest.Start(t, ldaptest.WithBase("o=Students"))
-	s = startSite(t, map[string]string{"students.pw": students.ServicePassword + "\n"}, func(c *config.Config) {
+	all := map[string]string{"students.pw": students.ServicePassword + "\n"}
+	maps.Copy(all, files)
+	s = startSiteOn(t, staff, all, append([]func(*config.Config){func(c *config.Config) {
 		data, err := os.ReadFile(c.File)
 		if err != nil {
 			t.Fatal(err)
@@ -41,7 +50,7 @@ func startCampus(t *testing.T) (s *site, students *ldaptest.Server) {
 			t.Fatal(err)
 		}
 		*c = *changed
-	})
+	}}, change...)...)
 	return s, students
 }
 
