@@ -237,10 +237,15 @@ func (d *Directory) complete(ctx context.Context, t *table, e *entry) (*oidc.Use
 	return u, nil
 }
 
-// bounded gives every call its limit: a little less than Timeout, so that whoever
-// waits for the answer to a request hears of it within that time.
+// bounded gives every call its limit.
 func (d *Directory) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, d.options.Timeout-d.options.Timeout/30, errTimeout)
+	return context.WithTimeoutCause(ctx, budget(d.options.Timeout), errTimeout)
+}
+
+// budget is how long a server may take of the time in which whoever asks is to be
+// told: the rest is for what comes before and after, and for a busy machine.
+func budget(timeout time.Duration) time.Duration {
+	return timeout - min(timeout/6, 500*time.Millisecond)
 }
 
 // unavailable is the answer "can't tell".

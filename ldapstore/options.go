@@ -54,7 +54,8 @@ type Options struct {
 	PasswordChangeURL string
 	// Attributes are read of each person; nil means DefaultAttributes.
 	Attributes []string
-	// Timeout bounds every call; 0 means 3 s.
+	// Timeout bounds every call, with what its caller makes of the answer: servers
+	// have five sixths of it, or all but half a second. 0 means 3 s.
 	Timeout time.Duration
 	// PoolSize bounds the connections for reads, and those for binds, to each
 	// server; 0 means 16.

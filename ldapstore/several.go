@@ -75,7 +75,7 @@ func NewSeveral(members []Member) (*Several, error) {
 			}
 		}
 		s.members = append(s.members, m)
-		s.timeout = max(s.timeout, m.Directory.options.Timeout)
+		s.timeout = max(s.timeout, budget(m.Directory.options.Timeout))
 	}
 	if len(members) == 0 {
 		problems = append(problems, oidc.Problem{Key: "directories", Message: "no directory is named"})

@@ -54,7 +54,7 @@ func (s *site) changesEndTokens(t *testing.T, ldap *ldaptest.Server, at string) 
 		{"deleted", "carol", func() { ldap.DeleteUser("carol") }, 0, false},
 	} {
 		m := s.member(t, c.uid, at)
-		late := lateness()
+		late := ldaptest.Lateness()
 		c.change()
 		changed := time.Now()
 		for s.held(m.subject, "club") > 0 || s.held(m.subject, "app") > c.app {
@@ -109,28 +109,4 @@ func (s *site) member(t *testing.T, uid, at string) member {
 		t.Fatalf("%s%s has no grants", uid, at)
 	}
 	return m
-}
-
-// lateness measures by how much short pauses are too long altogether, until it is
-// asked: for so long this process did not get a processor.
-func lateness() (total func() time.Duration) {
-	const pause, grain = 5 * time.Millisecond, 2 * time.Millisecond
-	stop, result := make(chan struct{}), make(chan time.Duration)
-	go func() {
-		var late time.Duration
-		for {
-			begin := time.Now()
-			select {
-			case <-stop:
-				result <- late
-				return
-			case <-time.After(pause):
-				late += max(0, time.Since(begin)-pause-grain)
-			}
-		}
-	}()
-	return func() time.Duration {
-		close(stop)
-		return <-result
-	}
 }
