@@ -69,7 +69,7 @@ var settings = []setting{
 	{key: "lifespans.refresh", kind: kindDuration, def: "30d", least: second, most: 730 * day, reload: atStart, doc: "How long a refresh token lives while it is not used; every use gives a new one."},
 	{key: "lifespans.pushed_request", kind: kindDuration, def: "60s", least: 5 * second, most: 10 * minute, reload: atStart, doc: "How long a pushed authorization request (RFC 9126) can be used to begin a sign-in."},
 	{key: "require_pushed_authorization_requests", kind: kindFlag, def: "false", reload: atStart, doc: "Whether every application must push its authorization requests. A client file may demand it of one."},
-	{key: "refresh_grace", kind: kindDuration, def: "10s", least: 0, most: 5 * minute, reload: atStart, doc: "How long a used refresh token may be used once more, for applications that lost the answer. After that, a second use ends all tokens of the grant. 0s for never."},
+	{key: "refresh_grace", kind: kindDuration, def: "10s", least: 0, most: 5 * minute, reload: atStart, doc: "How long a used refresh token may be used once more, for applications that lost the answer. After that, and once the new one has been used, a second use ends all tokens of the grant. 0s for never."},
 	{key: "session.idle", kind: kindDuration, def: "8h", least: second, most: 30 * day, reload: atStart, doc: "How long a browser stays signed in without coming back."},
 	{key: "session.absolute", kind: kindDuration, def: "12h", least: second, most: 90 * day, reload: atStart, doc: "How long a browser stays signed in at all. Not less than session.idle."},
 	{key: "session.remember", kind: kindFlag, def: "false", reload: atStart, doc: "Whether the sign-in page offers to remember the browser."},

@@ -118,6 +118,12 @@ func startSite(t *testing.T, files map[string]string, change ...func(*config.Con
 // startSiteOn starts the server on a directory that runs already.
 func startSiteOn(t *testing.T, ldap *ldaptest.Server, files map[string]string, change ...func(*config.Config)) *site {
 	t.Helper()
+	return startSiteAt(t, ldap, time.Now, files, change...)
+}
+
+// startSiteAt starts the server with a clock of its own.
+func startSiteAt(t *testing.T, ldap *ldaptest.Server, now func() time.Time, files map[string]string, change ...func(*config.Config)) *site {
+	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +141,7 @@ func startSiteOn(t *testing.T, ldap *ldaptest.Server, files map[string]string, c
 	for _, f := range change {
 		f(s.config)
 	}
-	if s.house, err = newHouse(context.Background(), s.config, slog.New(slog.NewJSONHandler(s.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), time.Now); err != nil {
+	if s.house, err = newHouse(context.Background(), s.config, slog.New(slog.NewJSONHandler(s.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), now); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())

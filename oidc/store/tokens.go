@@ -32,10 +32,11 @@ SELECT t.scopes, t.issued_at, t.expires_at, t.used_at, ` + grantColumns + ` FROM
 
 	// used_at keeps the first use, or the grace would begin again with each.
 	qRefreshUse = `UPDATE refresh_tokens SET used_at = CASE WHEN used_at = 0 THEN $1 ELSE used_at END
-WHERE hash = $2 AND expires_at > $1 AND (used_at = 0 OR used_at > $3)
+WHERE hash = $2 AND expires_at > $1 AND (used_at = 0 OR used_at > $3 AND NOT EXISTS (SELECT 1 FROM refresh_tokens later WHERE later.grant_n = refresh_tokens.grant_n
+  AND later.issued_at >= refresh_tokens.used_at AND later.used_at <> 0 AND later.hash <> refresh_tokens.hash))
 AND EXISTS (SELECT 1 FROM grants g WHERE g.n = refresh_tokens.grant_n AND g.revoked_at = 0) RETURNING grant_n`
 
-	qRefreshState = `SELECT t.used_at, g.revoked_at FROM refresh_tokens t JOIN grants g ON g.n = t.grant_n WHERE t.hash = $1`
+	qRefreshState = `SELECT t.used_at, t.expires_at, g.revoked_at FROM refresh_tokens t JOIN grants g ON g.n = t.grant_n WHERE t.hash = $1`
 )
 
 // IssueToken writes a grant and an access token of it in one commit: the
@@ -75,11 +76,12 @@ func (s *Store) RefreshToken(ctx context.Context, h oidc.Hash) (oidc.Token, oidc
 
 // RotateRefresh uses a refresh token up and writes the tokens that take its
 // place, in one commit. A token that was used less than grace ago works again,
-// for a client whose answer was lost; the grace counts from the first use. With
-// no grace, exactly one of any number of calls at once succeeds, also from
+// for a client whose answer was lost; the grace counts from the first use, and
+// ends when what it was exchanged for is used: then no answer was lost. With no
+// grace, exactly one of any number of calls at once succeeds, also from
 // several processes. Where it doesn't, nothing is written and the error is
 //
-//   - oidc.ErrUsed: it was used before its grace, whatever has become of its grant
+//   - oidc.ErrUsed: it was used, and its grace is over, whatever has become of its grant
 //   - oidc.ErrRevoked: its grant was ended
 //   - oidc.ErrNotFound: it is unknown or has expired
 func (s *Store) RotateRefresh(ctx context.Context, old oidc.Hash, grace time.Duration, issue Issue) error {
@@ -104,11 +106,11 @@ func (s *Store) RotateRefresh(ctx context.Context, old oidc.Hash, grace time.Dur
 			}
 			return writeIssue(ctx, q, grant, issue)
 		}
-		var used, revoked int64
-		if err := q.QueryRowContext(ctx, qRefreshState, old[:]).Scan(&used, &revoked); err != nil {
+		var used, expires, revoked int64
+		if err := q.QueryRowContext(ctx, qRefreshState, old[:]).Scan(&used, &expires, &revoked); err != nil {
 			return err
 		}
-		return refusal(used != 0 && used <= floor, revoked != 0)
+		return refusal(used != 0 && (used <= floor || revoked == 0 && expires > now), revoked != 0)
 	}))
 }
 

@@ -136,6 +136,20 @@ func graceCases() []testCase {
 			f.is(f.s.RotateRefresh(f.ctx, first.Refresh.Hash, 10*time.Second, i), oidc.ErrUsed)
 			f.hasNoRefresh(i.Refresh)
 		}},
+		{"the grace ends when what the token was exchanged for is used", func(f *fixture) {
+			a, first := f.exchanged()
+			second, third, fourth, fifth := f.issue(a.Grant.ID), f.issue(a.Grant.ID), f.issue(a.Grant.ID), f.issue(a.Grant.ID)
+			f.ok(f.s.RotateRefresh(f.ctx, first.Refresh.Hash, 10*time.Second, second))
+			third.Now = f.in(time.Second) // the answer with the second is lost
+			third.Refresh.IssuedAt = third.Now
+			f.ok(f.s.RotateRefresh(f.ctx, first.Refresh.Hash, 10*time.Second, third))
+			fourth.Now = f.in(2 * time.Second)
+			f.ok(f.s.RotateRefresh(f.ctx, third.Refresh.Hash, 10*time.Second, fourth))
+			fifth.Now = f.in(3 * time.Second)
+			f.is(f.s.RotateRefresh(f.ctx, first.Refresh.Hash, 10*time.Second, fifth), oidc.ErrUsed)
+			f.hasNoRefresh(fifth.Refresh)
+			f.hasRefresh(fourth.Refresh)
+		}},
 		{"the grace ends with the grant", func(f *fixture) {
 			a, first := f.exchanged()
 			f.ok(f.s.RotateRefresh(f.ctx, first.Refresh.Hash, 10*time.Second, f.issue(a.Grant.ID)))
