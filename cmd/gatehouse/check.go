@@ -159,6 +159,9 @@ func keysWanted(ring *keys.Ring, set *clients.Set) (problems []oidc.Problem) {
 	}
 	have := append(ring.Algorithms(), keys.Symmetric()...)
 	for _, c := range set.All() {
+		if c.OwnIssuer { // its keys are elsewhere
+			continue
+		}
 		if alg := c.IDTokenSignedResponseAlg; !slices.Contains(have, alg) {
 			problems = append(problems, oidc.Problem{
 				Key: "id_token_signed_response_alg", Message: fmt.Sprintf("client %s wants %s, and there is no such key", c.ID, alg), Hint: "gatehouse key create " + alg,
@@ -178,6 +181,7 @@ func (e *environment) checkKeys(r *report, cfg *config.Config, set *clients.Set)
 	default:
 		r.ok("keys", "%s: %d", cfg.KeysDir, len(ring.List()))
 		r.add("problem", "keys", keysWanted(ring, set)...)
+		r.add("problem", "keys", e.brokenOwnKeys(cfg, set)...)
 	}
 }
 

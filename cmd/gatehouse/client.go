@@ -14,6 +14,7 @@ import (
 	"gatehouse/config"
 	"gatehouse/oidc"
 	"gatehouse/oidc/clients"
+	"gatehouse/oidc/provider"
 )
 
 func newClientCommand(env *environment) *cobra.Command {
@@ -50,6 +51,7 @@ type newClient struct {
 	jwksURI          string
 	authMethod       string
 	public           bool
+	ownIssuer        bool
 	secretFromStdin  bool
 }
 
@@ -84,6 +86,7 @@ client set-implicit-scopes, or to a group with client create-scope-map.`,
 	flags.StringVar(&n.authMethod, "auth-method", "", "how the application proves who it is: a `method` of token_endpoint_auth_method")
 	flags.StringVar(&n.jwksURI, "jwks-uri", "", "`address` of the application's public keys, for private_key_jwt")
 	flags.BoolVar(&n.public, "public", false, "an application that can't keep a secret, in a browser or on a device: it gets none")
+	flags.BoolVar(&n.ownIssuer, "own-issuer", false, "give the client an issuer, addresses and keys that no other client has")
 	flags.BoolVar(&n.secretFromStdin, "secret-stdin", false, "read the secret from standard input instead of making one: 32 to 64 letters and digits")
 	env.addOutput(cmd)
 	return cmd
@@ -117,6 +120,9 @@ func (n newClient) settings() ([]clients.Setting, error) {
 	}
 	if n.authMethod != "" {
 		list("token_endpoint_auth_method", []string{n.authMethod})
+	}
+	if n.ownIssuer {
+		list("own_issuer", []string{"true"})
 	}
 	if n.jwksURI != "" {
 		list("jwks_uri", []string{n.jwksURI})
@@ -179,7 +185,7 @@ func (e *environment) createClient(cmd *cobra.Command, n newClient) error {
 
 // tellApplication prints what is to be typed into the application.
 func (e *environment) tellApplication(w io.Writer, cfg *config.Config, c *oidc.Client, secret string) {
-	fmt.Fprintf(w, "discovery      %s/.well-known/openid-configuration\n", strings.TrimSuffix(cfg.Issuer, "/"))
+	fmt.Fprintf(w, "discovery      %s/.well-known/openid-configuration\n", provider.IssuerOf(cfg.Issuer, c))
 	fmt.Fprintf(w, "client id      %s\n", c.ID)
 	if secret != "" {
 		kept := "only its hash is kept"

@@ -65,6 +65,7 @@ func fieldsOf(c *oidc.Client) []clientField {
 		name string
 		on   bool
 	}{
+		{"own_issuer", c.OwnIssuer},
 		{"strict_assertion_audience", c.StrictAssertionAudience},
 		{"require_signed_request_object", c.RequireSignedRequestObject},
 		{"require_pushed_authorization_requests", c.RequirePushedAuthorizationRequests},

@@ -59,7 +59,7 @@ func (e *environment) doctor(ctx context.Context) error {
 	checkPages(r, cfg)
 	e.examineFiles(r, cfg)
 	e.examineDirectory(ctx, r, cfg, set)
-	e.examineIssuer(ctx, r, cfg)
+	e.examineIssuer(ctx, r, cfg, set)
 	return e.deliver(r)
 }
 
@@ -119,18 +119,35 @@ func (e *environment) examineKeys(r *report, cfg *config.Config, set *clients.Se
 		return
 	}
 	r.add("problem", "keys", keysWanted(ring, set)...)
+	e.examineRing(r, ring, "", "")
+	r.add("problem", "keys", e.brokenOwnKeys(cfg, set)...)
+	if set == nil {
+		return
+	}
+	for _, c := range set.All() {
+		if !c.OwnIssuer {
+			continue
+		}
+		if own, err := keys.LoadClient(cfg.KeysDir, c.ID, nil, e.now); err == nil {
+			e.examineRing(r, own, " of client "+c.ID, " --client "+c.ID)
+		}
+	}
+}
+
+// examineRing judges the age of keys, of the server or of one client.
+func (e *environment) examineRing(r *report, ring *keys.Ring, of, flag string) {
 	for _, k := range ring.List() {
 		switch k.State {
 		case keys.StateActive:
 			age := e.now().Sub(k.ActiveFrom)
 			if age > longSigning {
-				r.note("warning", "keys", "gatehouse key rotate "+k.Alg+"; nobody notices", "key %s (%s) has signed for %d days", k.Kid, k.Alg, days(age))
+				r.note("warning", "keys", "gatehouse key rotate "+k.Alg+flag+"; nobody notices", "key %s (%s)%s has signed for %d days", k.Kid, k.Alg, of, days(age))
 			} else {
-				r.ok("keys", "key %s (%s) has signed for %d days", k.Kid, k.Alg, days(age))
+				r.ok("keys", "key %s (%s)%s has signed for %d days", k.Kid, k.Alg, of, days(age))
 			}
 		case keys.StateInactive:
 			if age := e.now().Sub(k.InactiveFrom); age > longSigning {
-				r.note("note", "keys", "gatehouse key retire "+k.Kid, "key %s (%s) has not signed for %d days", k.Kid, k.Alg, days(age))
+				r.note("note", "keys", "gatehouse key retire "+k.Kid+flag, "key %s (%s)%s has not signed for %d days", k.Kid, k.Alg, of, days(age))
 			}
 		}
 	}

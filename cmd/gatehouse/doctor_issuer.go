@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"gatehouse/config"
+	"gatehouse/oidc/clients"
 	"gatehouse/oidc/keys"
+	"gatehouse/oidc/provider"
 	"gatehouse/oidc/web"
 )
 
@@ -36,7 +38,7 @@ type issuerProbe struct {
 
 // examineIssuer asks the issuer's address from here. Whether it can be reached from
 // where people are is beyond us.
-func (e *environment) examineIssuer(ctx context.Context, r *report, cfg *config.Config) {
+func (e *environment) examineIssuer(ctx context.Context, r *report, cfg *config.Config, set *clients.Set) {
 	p := &issuerProbe{report: r, env: e, cfg: cfg, client: &http.Client{
 		Timeout:   issuerTimeout,
 		Transport: &http.Transport{DisableKeepAlives: true}, // and no proxy of the environment
@@ -51,7 +53,16 @@ func (e *environment) examineIssuer(ctx context.Context, r *report, cfg *config.
 	if !p.ready(ctx, running) {
 		return
 	}
-	p.discovery(ctx)
+	p.discovery(ctx, cfg.Issuer)
+	if set == nil {
+		return
+	}
+	for _, c := range set.All() {
+		if c.OwnIssuer { // one is enough to see whether a proxy passes such addresses on
+			p.discovery(ctx, provider.IssuerOf(cfg.Issuer, c))
+			return
+		}
+	}
 }
 
 // listening looks whether the server runs on this machine.
@@ -220,8 +231,8 @@ func (p *issuerProbe) forged(ctx context.Context, before *web.Seen) bool {
 }
 
 // discovery looks whether the issuer's document is the issuer's.
-func (p *issuerProbe) discovery(ctx context.Context) {
-	const path = "/.well-known/openid-configuration"
+func (p *issuerProbe) discovery(ctx context.Context, issuer string) {
+	path := strings.TrimPrefix(issuer, p.cfg.Issuer) + "/.well-known/openid-configuration"
 	a, err := p.get(ctx, path, nil)
 	var document struct {
 		Issuer string `json:"issuer"`
@@ -232,9 +243,9 @@ func (p *issuerProbe) discovery(ctx context.Context) {
 		p.note("problem", "issuer", hint, "%s%s: %s", p.cfg.Issuer, path, message)
 	case a.status != http.StatusOK || json.Unmarshal(a.body, &document) != nil:
 		p.note("problem", "issuer", "have the proxy pass all paths on", "%s%s is answered with %d by something else", p.cfg.Issuer, path, a.status)
-	case document.Issuer != p.cfg.Issuer:
+	case document.Issuer != issuer:
 		p.note("problem", "issuer", "look whether the server was restarted since issuer was changed, or whether another one answers",
-			"%s", fmt.Sprintf("the server that answers at %s says that it is %s", p.cfg.Issuer, document.Issuer))
+			"%s", fmt.Sprintf("the server that answers at %s says that it is %s", issuer, document.Issuer))
 	default:
 		p.ok("issuer", "applications find their way: %s%s", p.cfg.Issuer, path)
 	}

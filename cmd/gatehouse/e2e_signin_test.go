@@ -30,12 +30,18 @@ type application struct {
 
 func (s *site) application(scopes ...string) *application {
 	s.t.Helper()
-	provider, err := goidc.NewProvider(context.Background(), s.URL)
+	return s.applicationAt("app", s.URL, scopes...)
+}
+
+// applicationAt is the client with this id, which knows the server by this issuer.
+func (s *site) applicationAt(id, issuer string, scopes ...string) *application {
+	s.t.Helper()
+	provider, err := goidc.NewProvider(context.Background(), issuer)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return &application{t: s.t, provider: provider, verifier: oauth2.GenerateVerifier(), config: oauth2.Config{
-		ClientID: "app", ClientSecret: appSecret, Endpoint: provider.Endpoint(), RedirectURL: appRedirect, Scopes: scopes,
+		ClientID: id, ClientSecret: appSecret, Endpoint: provider.Endpoint(), RedirectURL: appRedirect, Scopes: scopes,
 	}}
 }
 
@@ -64,7 +70,7 @@ func (a *application) tokens(g page) *oauth2.Token {
 func (a *application) idToken(token *oauth2.Token) *goidc.IDToken {
 	a.t.Helper()
 	raw, _ := token.Extra("id_token").(string)
-	id, err := a.provider.Verifier(&goidc.Config{ClientID: "app"}).Verify(context.Background(), raw)
+	id, err := a.provider.Verifier(&goidc.Config{ClientID: a.config.ClientID}).Verify(context.Background(), raw)
 	if err != nil {
 		a.t.Fatal(err)
 	}

@@ -247,7 +247,7 @@ func (e *environment) stillNeeded(cfg *config.Config, ring *keys.Ring, kid strin
 		return err
 	}
 	for _, c := range set.All() {
-		if c.IDTokenSignedResponseAlg == alg {
+		if c.IDTokenSignedResponseAlg == alg && !c.OwnIssuer {
 			return withHint(fmt.Errorf("%s is the only %s key, and client %s needs one", kid, alg, c.ID), "make another one sign first, with key rotate "+alg+", or change the client's id_token_signed_response_alg")
 		}
 	}
@@ -299,7 +299,7 @@ func longestIDToken(cfg *config.Config) time.Duration {
 	if err != nil {
 		return longest
 	}
-	for _, c := range set.All() {
+	for _, c := range set.All() { // their own keys or not: it is a bound
 		longest = max(longest, c.Lifespans.ID)
 	}
 	return longest

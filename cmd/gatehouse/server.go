@@ -30,6 +30,7 @@ type house struct {
 	directory directory
 	clients   *clients.Set
 	keys      *keys.Ring
+	own       *keys.Clients // of clients with an issuer of their own
 	web       *web.Server
 	push      *provider.Push
 }
@@ -55,6 +56,8 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 	note(err)
 	h.keys, err = keys.Open(cfg.KeysDir, now)
 	note(err)
+	h.own = keys.NewClients(cfg.KeysDir, now)
+	note(h.makeOwnKeys())
 	h.directory, err = newDirectory(cfg, table, personAttributes(table, h.clients), log, now)
 	note(err)
 	h.store, err = store.Open(ctx, cfg.Database, store.Options{Log: log, Now: now})
@@ -77,6 +80,7 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 		Issuer: cfg.Issuer, Clients: h.clients, Secrets: clients.NewVerifier(), Directory: h.directory, Store: h.store, Keys: h.keys,
 		Claims: table, RefreshGrace: cfg.RefreshGrace, PairwiseSalt: pairwiseSalt(h.keys), Log: log, Now: now,
 		Lifespans: lifespans(cfg), Derive: h.keys.Derive, Photos: photosOf(cfg, h.directory), SecretOf: sealer.Secret, Fetch: fetch,
+		ClientKeys:    h.keysOf,
 		RequirePushed: cfg.RequirePushed, PushedLife: cfg.Lifespans.PushedRequest,
 	})
 	if err != nil {
@@ -92,7 +96,7 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 		Endpoints: web.Endpoints{
 			Token: protocol.Token(), UserInfo: protocol.UserInfo(), Introspection: protocol.Introspection(),
 			PushedAuthorization: protocol.PushedAuthorization(), Revocation: protocol.Revocation(), JWKS: protocol.JWKS(), Discovery: protocol.Discovery(),
-			Picture: protocol.Picture(),
+			Picture: protocol.Picture(), HasIssuer: protocol.HasIssuer,
 		},
 		Derive: h.keys.Derive, Ready: h.ready, Log: log, Now: now, TrustedProxies: cfg.TrustedProxies,
 		SessionIdle: cfg.Session.Idle, SessionAbsolute: cfg.Session.Absolute, SessionRemember: remember,
@@ -173,7 +177,7 @@ func (h *house) tend(ctx context.Context, atOnce <-chan os.Signal) {
 }
 
 // tellOnce keeps a fault that stays from filling the log.
-type tellOnce struct{ clients, keys string }
+type tellOnce struct{ clients, keys, own string }
 
 // reload takes over changed client and key files, or keeps what there is.
 func (h *house) reload(ctx context.Context, told *tellOnce) {
@@ -186,6 +190,7 @@ func (h *house) reload(ctx context.Context, told *tellOnce) {
 	}
 	changed, err = h.keys.Reload()
 	h.reloaded(ctx, "keys", changed, err, &told.keys)
+	h.reloadOwn(ctx, told)
 }
 
 func (h *house) reloaded(ctx context.Context, what string, changed bool, err error, told *string) {

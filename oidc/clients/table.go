@@ -272,6 +272,11 @@ var fields = []field{
 		set: func(d *draft, v value) { d.client.IDTokenSignedResponseAlg = v.text },
 	},
 	{
+		key: "own_issuer", kind: kindFlag, def: "false",
+		doc: "Whether the client has an issuer of its own, ISSUER/oauth2/openid/CLIENT_ID, with discovery, endpoints and keys beneath it. Then nothing that was made for it is worth anything at another application, nor the other way round, and its keys can be replaced without anybody else noticing. It is answered at these addresses alone, so the application has to be set up anew when this is changed. People still sign in once for all applications.",
+		set: func(d *draft, v value) { d.client.OwnIssuer = v.flag },
+	},
+	{
 		key: "lifespans.code", kind: kindDuration, def: "the server's", least: int64(time.Second), most: int64(10 * time.Minute),
 		doc: "How long an authorization code can be used.",
 		set: func(d *draft, v value) { d.client.Lifespans.Code = v.span },

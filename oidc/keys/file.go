@@ -286,9 +286,15 @@ func (k *key) take(private any) (problem string) {
 	return ""
 }
 
+// needs are what a folder must hold to be of use.
+type needs struct {
+	algorithms []string // with a key of each that may sign
+	secret     bool
+}
+
 // missing says what a folder lacks to serve.
-func (f *folder) missing(dir string) (problems oidc.Problems) {
-	if f.secret == nil {
+func (f *folder) missing(dir string, n needs) (problems oidc.Problems) {
+	if n.secret && f.secret == nil {
 		hint := "the first start of gatehouse serve makes it"
 		if len(f.keys) > 0 {
 			hint = "restore it from a backup: the keys beside it are older, and without it pairwise subjects change. " +
@@ -296,7 +302,7 @@ func (f *folder) missing(dir string) (problems oidc.Problems) {
 		}
 		problems = append(problems, oidc.Problem{File: filepath.Join(dir, secretFile), Message: "no such file", Hint: hint})
 	}
-	for _, alg := range required() {
+	for _, alg := range n.algorithms {
 		if keys := ofAlg(f.keys, alg); len(keys) == 0 || keys[0].activeFrom.IsZero() {
 			problems = append(problems, oidc.Problem{File: dir, Message: "has no " + alg + " key that may sign", Hint: "gatehouse serve makes one at its start"})
 		}

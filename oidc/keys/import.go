@@ -6,13 +6,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"regexp"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-
-	"gatehouse/oidc"
 )
 
 // Import takes a private key over that was made elsewhere, from PEM (PKCS #8, PKCS
@@ -103,32 +99,4 @@ func parsePrivate(data []byte) (private any, kid, alg string, err error) {
 		return private, "", "", nil
 	}
 	return nil, "", "", errors.New("there is no private key in it, neither as PEM nor as a JWK")
-}
-
-var clientFolder = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$`)
-
-// OpenClient opens the keys of one client, as Open does, in a folder of their own
-// beneath dir, the folder of the server's keys.
-func OpenClient(dir, clientID string, now func() time.Time) (*Ring, error) {
-	path, err := clientDir(dir, clientID)
-	if err != nil {
-		return nil, err
-	}
-	return Open(path, now)
-}
-
-// LoadClient is Load for the keys of one client.
-func LoadClient(dir, clientID string, now func() time.Time) (*Ring, error) {
-	path, err := clientDir(dir, clientID)
-	if err != nil {
-		return nil, err
-	}
-	return Load(path, now)
-}
-
-func clientDir(dir, clientID string) (string, error) {
-	if !clientFolder.MatchString(clientID) {
-		return "", fmt.Errorf("keys of a client: %w", oidc.ErrNotFound)
-	}
-	return filepath.Join(dir, clientsFolder, clientID), nil
 }

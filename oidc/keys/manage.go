@@ -108,7 +108,7 @@ func (r *Ring) Retire(kid string) error {
 		switch {
 		case i < 0:
 			return "", fmt.Errorf("key %q: %w", kid, oidc.ErrNotFound)
-		case v.infos[i].State == StateActive && len(ofAlg(v.folder.keys, v.infos[i].Alg)) == 1 && !slices.Contains(required(), v.infos[i].Alg):
+		case v.infos[i].State == StateActive && len(ofAlg(v.folder.keys, v.infos[i].Alg)) == 1 && !slices.Contains(r.need.algorithms, v.infos[i].Alg):
 		case v.infos[i].State == StateActive && len(ofAlg(v.folder.keys, v.infos[i].Alg)) == 1:
 			return "", oidc.Problems{{
 				Key: kid, Message: "is the only " + v.infos[i].Alg + " key",

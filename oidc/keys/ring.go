@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -23,6 +22,7 @@ import (
 // Ring holds the keys of one folder. It is safe for concurrent use.
 type Ring struct {
 	dir  string
+	need needs
 	now  func() time.Time
 	mu   sync.Mutex // one change of view at a time
 	view atomic.Pointer[view]
@@ -43,47 +43,50 @@ type view struct {
 // secret, an ES256 and an RS256 key; several processes may do so at once and end
 // up with the same keys. If nothing is missing it writes nothing, so that a folder
 // mounted read-only will do. All that is wrong comes back as oidc.Problems.
-func Open(dir string, now func() time.Time) (*Ring, error) {
+func Open(dir string, now func() time.Time) (*Ring, error) { return openRing(dir, ofServer(), now) }
+
+// ofServer are the needs of the server's own folder.
+func ofServer() needs { return needs{algorithms: required(), secret: true} }
+
+func openRing(dir string, need needs, now func() time.Time) (*Ring, error) {
 	f, err := readFolder(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("make the keys folder: %w", err)
-		}
-		// Who may write to a folder need not be allowed to read it.
-		if err := syncFolder(filepath.Dir(dir)); err != nil && !errors.Is(err, fs.ErrPermission) {
+		if err := makeFolder(dir); err != nil {
 			return nil, fmt.Errorf("make the keys folder: %w", err)
 		}
 	case err != nil:
 		return nil, err
-	case len(f.missing(dir)) == 0:
-		return newRing(dir, now, f)
+	case len(f.missing(dir, need)) == 0:
+		return newRing(dir, need, now, f)
 	}
-	if err := withLock(dir, func() error { return complete(dir, now()) }); err != nil {
+	if err := withLock(dir, func() error { return complete(dir, need, now()) }); err != nil {
 		return nil, err
 	}
-	return Load(dir, now)
+	return loadRing(dir, need, now)
 }
 
 // Load reads the keys folder as Open does, and makes nothing: what is missing is a
 // problem. If there is no folder the error wraps fs.ErrNotExist.
-func Load(dir string, now func() time.Time) (*Ring, error) {
+func Load(dir string, now func() time.Time) (*Ring, error) { return loadRing(dir, ofServer(), now) }
+
+func loadRing(dir string, need needs, now func() time.Time) (*Ring, error) {
 	f, err := readFolder(dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.missing(dir).Err(); err != nil {
+	if err := f.missing(dir, need).Err(); err != nil {
 		return nil, err
 	}
-	return newRing(dir, now, f)
+	return newRing(dir, need, now, f)
 }
 
-func newRing(dir string, now func() time.Time, f *folder) (*Ring, error) {
+func newRing(dir string, need needs, now func() time.Time, f *folder) (*Ring, error) {
 	v, err := newView(f, now())
 	if err != nil {
 		return nil, err
 	}
-	r := &Ring{dir: dir, now: now}
+	r := &Ring{dir: dir, need: need, now: now}
 	r.view.Store(v)
 	return r, nil
 }
@@ -91,20 +94,20 @@ func newRing(dir string, now func() time.Time, f *folder) (*Ring, error) {
 // complete makes what a folder lacks, under the lock. The secret comes first: keys
 // without a secret then mean that the secret was lost, not that a first start was
 // cut short.
-func complete(dir string, now time.Time) error {
+func complete(dir string, need needs, now time.Time) error {
 	f, err := readFolder(dir)
 	if err != nil {
 		return err
 	}
-	if f.secret == nil {
+	if need.secret && f.secret == nil {
 		if len(f.keys) > 0 {
-			return f.missing(dir).Err()
+			return f.missing(dir, need).Err()
 		}
 		if err := writeNewSecret(dir); err != nil {
 			return err
 		}
 	}
-	for _, alg := range required() {
+	for _, alg := range need.algorithms {
 		if keys := ofAlg(f.keys, alg); len(keys) > 0 && !keys[0].activeFrom.IsZero() {
 			continue
 		}
@@ -189,7 +192,7 @@ func (r *Ring) reload() (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := f.missing(r.dir).Err(); err != nil {
+	if err := f.missing(r.dir, r.need).Err(); err != nil {
 		return false, err
 	}
 	old := r.view.Load().folder
@@ -223,8 +226,11 @@ func (r *Ring) List() []Info { return slices.Clone(r.current().infos) }
 // Derive returns n secret bytes for one purpose, from the server secret (HKDF with
 // SHA-256, RFC 5869). The same purpose always gives the same bytes, on every
 // machine that shares the folder. More than 8160 bytes are a mistake of the
-// caller, and panic.
+// caller, and so is asking the keys of a client, which have no secret; both panic.
 func (r *Ring) Derive(purpose string, n int) []byte {
+	if !r.need.secret {
+		panic("keys: a client's folder has no server secret")
+	}
 	derived, err := hkdf.Key(sha256.New, r.view.Load().folder.secret, nil, "gatehouse "+purpose, n)
 	if err != nil {
 		panic(fmt.Sprintf("keys: derive %d bytes: %v", n, err))

@@ -311,7 +311,7 @@ func TestKeysFromElsewhereAreTakenOver(t *testing.T) {
 func TestAClientsOwnKeysLiveBesideTheServers(t *testing.T) {
 	t.Parallel()
 	ring, dir, now := open(t)
-	own, err := keys.OpenClient(dir, "app.one~2", now.Now)
+	own, err := keys.OpenClient(dir, "app.one~2", []string{keys.ES256}, now.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -325,11 +325,11 @@ func TestAClientsOwnKeysLiveBesideTheServers(t *testing.T) {
 	if _, err := ring.Reload(); err != nil {
 		t.Errorf("the folder of clients is in the way: %v", err)
 	}
-	if _, err := keys.LoadClient(dir, "app.one~2", now.Now); err != nil {
+	if _, err := keys.LoadClient(dir, "app.one~2", []string{keys.ES256}, now.Now); err != nil {
 		t.Error(err)
 	}
 	for _, id := range []string{"", "..", "../x", "a/b", ".a", "a b", strings.Repeat("a", 129)} {
-		if _, err := keys.OpenClient(dir, id, now.Now); !errors.Is(err, oidc.ErrNotFound) {
+		if _, err := keys.OpenClient(dir, id, nil, now.Now); !errors.Is(err, oidc.ErrNotFound) {
 			t.Errorf("%q: %v", id, err)
 		}
 	}

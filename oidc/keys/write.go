@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -94,6 +95,32 @@ func handOver(dir string, file *os.File) error {
 		return nil
 	}
 	return file.Chown(int(owner.Uid), int(owner.Gid))
+}
+
+// makeFolder makes a folder with those above it that are missing, for the owner of
+// the one that is there, if root makes it; see handOver.
+func makeFolder(dir string) error {
+	parent := filepath.Dir(dir)
+	if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) && parent != dir {
+		if err := makeFolder(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	made, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(handOver(parent, made), made.Close()); err != nil {
+		return err
+	}
+	// Who may write to a folder need not be allowed to read it.
+	if err := syncFolder(parent); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return nil
 }
 
 func sweep(dir string) {

@@ -140,8 +140,8 @@ func New(o Options) (*Provider, error) {
 		return nil, err
 	}
 	p.fosite = newFosite(p)
-	p.discovery = &discovery{}
-	if _, err := p.discovery.render(p); err != nil {
+	p.discovery = &discovery{docs: map[string]rendered{}}
+	if _, err := p.discovery.render(context.Background(), p); err != nil {
 		return nil, err
 	}
 	return p, nil

@@ -37,8 +37,12 @@ func (p *Provider) Begin(r *http.Request) (*Authorization, *Response, error) {
 }
 
 // Resume reads a request again that Begin has accepted before and that was kept
-// while its person signed in. The client may have changed since.
+// while its person signed in. The client may have changed since. The addresses that it
+// came to are those of its client, unless ctx says where; see At.
 func (p *Provider) Resume(ctx context.Context, form url.Values, requestedAt time.Time) (*Authorization, *Response, error) {
+	if _, told := ctx.Value(addressKey{}).(string); !told && p.HasIssuer(form.Get("client_id")) {
+		ctx = At(ctx, form.Get("client_id"))
+	}
 	a, response, err := p.authorization(ctx, form, requestedAt)
 	if a != nil {
 		a.resumed = true
@@ -51,7 +55,7 @@ func (p *Provider) authorization(ctx context.Context, raw url.Values, requestedA
 	a := &Authorization{Form: form, RequestedAt: requestedAt}
 	unresolved := p.resolve(ctx, a, raw.Get(sealParameter))
 	a.read()
-	if err := p.checkAddressee(a); err != nil {
+	if err := p.checkAddressee(ctx, a); err != nil {
 		if unresolved == nil || a.Form.Get("client_id") == "" {
 			return nil, nil, err
 		}
@@ -85,7 +89,7 @@ func (a *Authorization) read() {
 
 // checkAddressee finds the client and its redirect URI. Until both are known
 // nothing may be sent there (RFC 6749, sections 3.1.2.4 and 4.1.2.1).
-func (p *Provider) checkAddressee(a *Authorization) error {
+func (p *Provider) checkAddressee(ctx context.Context, a *Authorization) error {
 	id := a.Form.Get("client_id")
 	if id == "" {
 		return &PageError{Kind: PageInvalidRequest, Err: errors.New("client_id is missing")}
@@ -100,6 +104,9 @@ func (p *Provider) checkAddressee(a *Authorization) error {
 		return &PageError{Kind: PageInvalidRequest, ClientID: c.ID, Err: errors.New("redirect_uri is missing")}
 	case !matchRedirectURI(c.RedirectURIs, a.RedirectURI):
 		return &PageError{Kind: PageRedirectMismatch, ClientID: c.ID, Err: errors.New("redirect_uri is not registered for this client")}
+	}
+	if err := p.checkAddress(ctx, c); err != nil {
+		return &PageError{Kind: PageInvalidRequest, ClientID: c.ID, Err: err}
 	}
 	a.Client = c
 	return nil

@@ -12,11 +12,24 @@ import (
 	"gatehouse/oidc"
 )
 
-// authenticateClient finds out which client is asking and that it is the one
+// authenticateClient finds out which client is asking, that it is the one, and that
+// it came to the address of its own issuer.
+func (p *Provider) authenticateClient(ctx context.Context, r *http.Request, form url.Values) (fosite.Client, error) {
+	found, err := p.identifyClient(ctx, r, form)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.checkAddress(ctx, clientIn(found)); err != nil {
+		return nil, fail("invalid_client", "client authentication failed").because(err)
+	}
+	return found, nil
+}
+
+// identifyClient finds out which client is asking and that it is the one
 // (RFC 6749, section 2.3). A client registered for client_secret_basic or
 // client_secret_post may use either: Nextcloud switches to post as soon as
 // discovery lists it.
-func (p *Provider) authenticateClient(ctx context.Context, r *http.Request, form url.Values) (fosite.Client, error) {
+func (p *Provider) identifyClient(ctx context.Context, r *http.Request, form url.Values) (fosite.Client, error) {
 	if form.Has("client_assertion") || form.Has("client_assertion_type") {
 		if r.Header.Get("Authorization") != "" || form.Get("client_secret") != "" { // RFC 6749, section 2.3
 			return nil, fail("invalid_request", "more than one client authentication method was used")

@@ -1,13 +1,16 @@
 package provider
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"sync"
 
+	"gatehouse/oidc"
 	"gatehouse/oidc/keys"
 )
 
@@ -23,9 +26,10 @@ const (
 )
 
 // discoveryDocument renders the metadata of OpenID Connect Discovery 1.0, section
-// 3, which is that of RFC 8414 too. It lists what works and nothing else.
-func (p *Provider) discoveryDocument(algorithms []string) ([]byte, error) {
-	issuer := p.Issuer
+// 3, which is that of RFC 8414 too, for the issuer of a client. It lists what works
+// and nothing else.
+func (p *Provider) discoveryDocument(c *oidc.Client, algorithms []string) ([]byte, error) {
+	endpoint := func(path string) string { return p.endpointOf(c, path) }
 	clientAuth, clientAlgs := []string{"client_secret_basic", "client_secret_post", authPrivateKeyJWT}, keys.Asymmetric()
 	if p.SecretOf != nil {
 		clientAuth, clientAlgs = append(clientAuth, authSecretJWT), append(clientAlgs, keys.Symmetric()...)
@@ -35,13 +39,13 @@ func (p *Provider) discoveryDocument(algorithms []string) ([]byte, error) {
 		idTokenAlgs = append(slices.Clone(algorithms), keys.Symmetric()...)
 	}
 	document := map[string]any{
-		"issuer":                 issuer,
-		"authorization_endpoint": issuer + PathAuthorize,
-		"token_endpoint":         issuer + PathToken,
-		"userinfo_endpoint":      issuer + PathUserInfo,
-		"introspection_endpoint": issuer + PathIntrospect,
-		"revocation_endpoint":    issuer + PathRevoke,
-		"jwks_uri":               issuer + PathJWKS,
+		"issuer":                 p.issuerOf(c),
+		"authorization_endpoint": endpoint(PathAuthorize),
+		"token_endpoint":         endpoint(PathToken),
+		"userinfo_endpoint":      endpoint(PathUserInfo),
+		"introspection_endpoint": endpoint(PathIntrospect),
+		"revocation_endpoint":    endpoint(PathRevoke),
+		"jwks_uri":               endpoint(PathJWKS),
 
 		"scopes_supported":                               p.Claims.ScopesSupported(),
 		"claims_supported":                               slices.Sorted(maps.Keys(p.claims)),
@@ -52,7 +56,7 @@ func (p *Provider) discoveryDocument(algorithms []string) ([]byte, error) {
 		"request_uri_parameter_supported":                p.Fetch != nil,
 		"require_request_uri_registration":               true,
 		"request_object_signing_alg_values_supported":    append(clientAlgs, keys.None),
-		"pushed_authorization_request_endpoint":          issuer + PathPAR,
+		"pushed_authorization_request_endpoint":          endpoint(PathPAR),
 		"require_pushed_authorization_requests":          p.RequirePushed,
 		"response_types_supported":                       responseTypesSupported,
 		"response_modes_supported":                       responseModesSupported,
@@ -73,6 +77,9 @@ func (p *Provider) discoveryDocument(algorithms []string) ([]byte, error) {
 		document[endpoint+"_endpoint_auth_methods_supported"] = methods
 		document[endpoint+"_endpoint_auth_signing_alg_values_supported"] = clientAlgs
 	}
+	if c.OwnIssuer {
+		p.narrowDocument(document, c)
+	}
 	body, err := json.Marshal(document)
 	if err != nil {
 		return nil, fmt.Errorf("render the discovery document: %w", err)
@@ -80,51 +87,90 @@ func (p *Provider) discoveryDocument(algorithms []string) ([]byte, error) {
 	return body, nil
 }
 
-// discovery is the rendered document. It is rendered anew when there are keys of
-// another algorithm.
+// discovery is the rendered documents by client id, "" for the server's own. One is
+// rendered anew when there are keys of another algorithm, or the client has changed.
 type discovery struct {
-	mu         sync.Mutex
+	mu   sync.Mutex
+	docs map[string]rendered
+}
+
+type rendered struct {
+	client     *oidc.Client // nil for the server's own
 	algorithms []string
 	body       []byte
 }
 
-func (d *discovery) render(p *Provider) ([]byte, error) {
-	algorithms := p.Keys.Algorithms()
+// render returns the document of the issuer that ctx is addressed to.
+func (d *discovery) render(ctx context.Context, p *Provider) ([]byte, error) {
+	c, err := p.clientAt(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ours, err := p.keysOf(c)
+	if err != nil {
+		return nil, err
+	}
+	algorithms := ours.Algorithms()
+	of := c
+	if !c.OwnIssuer {
+		of = nil
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.body != nil && slices.Equal(algorithms, d.algorithms) {
-		return d.body, nil
+	if doc, there := d.docs[c.ID]; there && doc.client == of && slices.Equal(algorithms, doc.algorithms) {
+		return doc.body, nil
 	}
-	body, err := p.discoveryDocument(algorithms)
-	if err == nil {
-		d.algorithms, d.body = algorithms, body
+	body, err := p.discoveryDocument(c, algorithms)
+	if err != nil {
+		return nil, err
 	}
-	return body, err
+	if len(d.docs) >= maxDocuments { // of clients that are no more, most likely
+		clear(d.docs)
+	}
+	d.docs[c.ID] = rendered{client: of, algorithms: algorithms, body: body}
+	return body, nil
 }
 
-// Discovery answers both discovery addresses: the same document serves OpenID
+const maxDocuments = 10_000
+
+// Discovery answers all discovery addresses: the same document serves OpenID
 // Connect Discovery 1.0 and RFC 8414.
 func (p *Provider) Discovery() http.Handler {
-	return publicJSON(func() []byte {
-		body, err := p.discovery.render(p)
-		if err != nil { // what could be rendered once can be again
-			return []byte("{}")
+	return p.publicJSON(func(ctx context.Context) ([]byte, error) { return p.discovery.render(ctx, p) })
+}
+
+// JWKS answers the public keys of an issuer (RFC 7517).
+func (p *Provider) JWKS() http.Handler {
+	return p.publicJSON(func(ctx context.Context) ([]byte, error) {
+		c, err := p.clientAt(ctx)
+		if err != nil {
+			return nil, err
 		}
-		return body
+		ours, err := p.keysOf(c)
+		if err != nil {
+			return nil, err
+		}
+		return ours.JWKS(), nil
 	})
 }
 
-// JWKS answers the server's public keys (RFC 7517).
-func (p *Provider) JWKS() http.Handler { return publicJSON(p.Keys.JWKS) }
-
 // publicJSON serves a document that is the same for everybody, to scripts of any
 // origin too. Five minutes is how long a copy may lag behind a change.
-func publicJSON(body func() []byte) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+func (p *Provider) publicJSON(render func(ctx context.Context) ([]byte, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := render(r.Context())
+		if errors.Is(err, oidc.ErrNotFound) {
+			http.NotFound(w, r)
+			return
+		}
+		if err != nil {
+			p.writeError(w, r, err)
+			return
+		}
 		h := w.Header()
 		h.Set("Content-Type", "application/json")
 		h.Set("Cache-Control", "public, max-age=300")
 		h.Set("Access-Control-Allow-Origin", "*")
-		_, _ = w.Write(body()) // the client has gone if this fails
+		_, _ = w.Write(body) // the client has gone if this fails
 	})
 }

@@ -63,7 +63,7 @@ func (p *Provider) push(r *http.Request) (map[string]any, error) {
 	}
 	a.Form.Del(sealParameter)
 	a.read()
-	err = p.checkAddressee(a)
+	err = p.checkAddressee(ctx, a)
 	var page *PageError
 	if errors.As(err, &page) {
 		return nil, fail("invalid_request", "redirect_uri is missing or not registered for this client").because(err)

@@ -36,6 +36,9 @@ func (p *Provider) userInfo(r *http.Request) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.checkAddress(ctx, c); err != nil {
+		return nil, fail("invalid_token", "the access token is unknown, expired or revoked").because(err)
+	}
 	if grant.Subject == "" || !slices.Contains(token.Scopes, "openid") {
 		return nil, fail("insufficient_scope", "the access token was not granted the openid scope")
 	}

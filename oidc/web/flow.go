@@ -28,7 +28,7 @@ type visit struct {
 	problem  templates.Problem   // what to say on the sign-in page
 }
 
-// authorize answers /oauth2/authorize by GET and POST (OpenID Connect Core 1.0,
+// authorize answers an authorization endpoint by GET and POST (OpenID Connect Core 1.0,
 // section 3.1.2.1).
 func (s *Server) authorize(c echo.Context) error {
 	r := c.Request()
@@ -54,7 +54,7 @@ func (s *Server) sendOn(c echo.Context) (sent bool, err error) {
 	if err := r.ParseForm(); err != nil {
 		return false, badRequest("the form cannot be read")
 	}
-	sealed := s.sealer.seal(purposePosted, "", pending{form: r.PostForm})
+	sealed := s.sealer.seal(purposePosted, "", pending{form: r.PostForm, issuer: c.Param("client")})
 	if len(sealed) > maxSealedURL {
 		return false, nil // signs in anew, which is better than an address that a proxy refuses
 	}
@@ -69,7 +69,7 @@ func (s *Server) resume(c echo.Context) error {
 		if err != nil {
 			return sessionLost(err)
 		}
-		a, response, err := s.Provider.Resume(c.Request().Context(), p.form, s.now())
+		a, response, err := s.Provider.Resume(provider.At(c.Request().Context(), p.issuer), p.form, s.now())
 		return s.begun(c, a, response, err, visit{})
 	}
 	if query.Get("request") == "" {

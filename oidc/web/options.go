@@ -30,6 +30,10 @@ type Provider interface {
 type Endpoints struct {
 	Token, PushedAuthorization, UserInfo, Introspection, Revocation, JWKS, Discovery http.Handler
 
+	// HasIssuer says whether a client has an issuer of its own, which answers beneath
+	// /oauth2/openid/ and the client's id; nil: none has.
+	HasIssuer func(clientID string) bool
+
 	// Picture answers below /picture/; nil if there are no photos.
 	Picture http.Handler
 }

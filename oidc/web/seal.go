@@ -100,6 +100,7 @@ func (s *sealer) open(use purpose, browser, text string) (p pending, expired boo
 // pending is an authorisation request that waits for its person.
 type pending struct {
 	form        url.Values
+	issuer      string // posted only: whose issuer it was addressed to, "" for the server's
 	requestedAt time.Time
 	sealedAt    time.Time
 	sessionID   string   // consent only: who was asked
@@ -117,6 +118,7 @@ func (p pending) encode() []byte {
 		b = append(b, s...)
 	}
 	text(p.form.Encode())
+	text(p.issuer)
 	text(p.sessionID)
 	b = binary.AppendUvarint(b, uint64(len(p.scopes)))
 	for _, s := range p.scopes {
@@ -141,6 +143,7 @@ func decodePending(b []byte) (pending, error) {
 	d := decoder{rest: b[1:]}
 	p := pending{sealedAt: time.UnixMilli(d.varint()), requestedAt: time.Unix(0, d.varint())}
 	encoded := d.text()
+	p.issuer = d.text()
 	p.sessionID = d.text()
 	n := d.uvarint()
 	for i := uint64(0); i < n && !d.bad; i++ {

@@ -82,31 +82,24 @@ func (s *Server) routes() *echo.Echo {
 	e.HTTPErrorHandler = s.handleError
 	e.Use(s.observe, limit)
 
-	e.GET("/oauth2/authorize", s.authorize)
-	e.POST("/oauth2/authorize", s.authorize)
 	e.GET("/signin", s.resume)
 	e.POST("/signin", s.signIn)
 	e.GET("/consent", s.resume)
 	e.POST("/consent", s.consent)
 	e.GET("/password", s.resume)
 	e.POST("/password", s.password)
-	for _, path := range []string{"/oauth2/authorize", "/signin", "/consent", "/password"} {
+	for _, path := range []string{"/signin", "/consent", "/password"} {
 		e.HEAD(path, nothing) // GET can issue a code here, and HEAD must not
 	}
 	readable(e, "/signout", s.signOutPage)
 	e.POST("/signout", s.signOut)
 
-	ends := s.Endpoints
-	e.POST("/oauth2/token", echo.WrapHandler(ends.Token))
-	e.POST("/oauth2/par", echo.WrapHandler(ends.PushedAuthorization))
-	e.POST("/oauth2/introspect", echo.WrapHandler(ends.Introspection))
-	e.POST("/oauth2/revoke", echo.WrapHandler(ends.Revocation))
-	e.POST("/oauth2/userinfo", echo.WrapHandler(ends.UserInfo))
-	readable(e, "/oauth2/userinfo", asGet(ends.UserInfo))
-	readable(e, "/oauth2/jwks", asGet(ends.JWKS))
-	readable(e, "/.well-known/openid-configuration", asGet(ends.Discovery))
-	readable(e, "/.well-known/oauth-authorization-server", asGet(ends.Discovery)) // RFC 8414, section 3
+	s.protocol(e, "/oauth2")
+	readable(e, "/.well-known/openid-configuration", asGet(s.Endpoints.Discovery))
+	readable(e, "/.well-known/oauth-authorization-server", asGet(s.Endpoints.Discovery)) // RFC 8414, section 3
+	s.clientIssuers(e)
 
+	ends := s.Endpoints
 	if ends.Picture != nil {
 		readable(e, provider.PathPicture+"*", asGet(ends.Picture))
 	}
@@ -116,11 +109,54 @@ func (s *Server) routes() *echo.Echo {
 	return e
 }
 
+// protocol registers what the addresses of an issuer answer, beneath base.
+func (s *Server) protocol(e *echo.Echo, base string, m ...echo.MiddlewareFunc) {
+	ends := s.Endpoints
+	e.GET(base+"/authorize", s.authorize, m...)
+	e.POST(base+"/authorize", s.authorize, m...)
+	e.HEAD(base+"/authorize", nothing, m...) // GET can issue a code here, and HEAD must not
+	e.POST(base+"/token", echo.WrapHandler(ends.Token), m...)
+	e.POST(base+"/par", echo.WrapHandler(ends.PushedAuthorization), m...)
+	e.POST(base+"/introspect", echo.WrapHandler(ends.Introspection), m...)
+	e.POST(base+"/revoke", echo.WrapHandler(ends.Revocation), m...)
+	e.POST(base+"/userinfo", echo.WrapHandler(ends.UserInfo), m...)
+	readable(e, base+"/userinfo", asGet(ends.UserInfo), m...)
+	readable(e, base+"/jwks", asGet(ends.JWKS), m...)
+}
+
+// clientIssuers registers the addresses of the clients' own issuers. Discovery is
+// found the way of OpenID Connect Discovery 1.0, section 4, and that of RFC 8414,
+// section 3.1, which puts the issuer's path behind the well-known one.
+func (s *Server) clientIssuers(e *echo.Echo) {
+	if s.Endpoints.HasIssuer == nil {
+		return
+	}
+	const base = "/oauth2/openid/:client"
+	s.protocol(e, base, s.atClient)
+	readable(e, base+"/public_key.jwk", asGet(s.Endpoints.JWKS), s.atClient)
+	for _, document := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"} {
+		readable(e, base+document, asGet(s.Endpoints.Discovery), s.atClient)
+		readable(e, document+base, asGet(s.Endpoints.Discovery), s.atClient)
+	}
+}
+
+// atClient notes whose issuer a request is addressed to.
+func (s *Server) atClient(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		id := c.Param("client")
+		if !s.Endpoints.HasIssuer(id) {
+			return echo.ErrNotFound
+		}
+		c.SetRequest(c.Request().WithContext(provider.At(c.Request().Context(), id)))
+		return next(c)
+	}
+}
+
 // readable registers a handler for GET and HEAD; net/http leaves the body of an
 // answer to HEAD out.
-func readable(e *echo.Echo, path string, h echo.HandlerFunc) {
-	e.GET(path, h)
-	e.HEAD(path, h)
+func readable(e *echo.Echo, path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) {
+	e.GET(path, h, m...)
+	e.HEAD(path, h, m...)
 }
 
 // asGet shows HEAD to a handler as GET, so that it needs to know one method only.

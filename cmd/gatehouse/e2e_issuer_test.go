@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	goidc "github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+)
+
+// ownYAML is the file of a client with an issuer of its own.
+func ownYAML(id, rest string) string {
+	return clientYAML(id, "own_issuer: true\nscopes: {everyone: [openid, profile, email]}\n"+rest)
+}
+
+func (s *site) issuerOf(id string) string { return s.URL + "/oauth2/openid/" + id }
+
+func (a *application) verify(issuer *application, token *oauth2.Token) error {
+	raw, _ := token.Extra("id_token").(string)
+	_, err := issuer.provider.Verifier(&goidc.Config{ClientID: a.config.ClientID, SupportedSigningAlgs: []string{"ES256", "RS256", "EdDSA"}}).Verify(context.Background(), raw)
+	return err
+}
+
+func TestAClientWithAnIssuerOfItsOwn(t *testing.T) { // row D2
+	t.Parallel()
+	s := startSite(t, map[string]string{
+		"clients.d/one.yaml": ownYAML("one", ""), "clients.d/two.yaml": ownYAML("two", "id_token_signed_response_alg: EdDSA\n"),
+	})
+	app, one, two := s.application("openid", "email"), s.applicationAt("one", s.issuerOf("one"), "openid", "email", "offline_access"), s.applicationAt("two", s.issuerOf("two"), "openid", "email")
+	alice := newPerson(t)
+	answered := alice.get(one.address()).signIn("alice")
+	if iss := answered.Location.Query().Get("iss"); iss != s.issuerOf("one") { // RFC 9207
+		t.Errorf("the answer comes from %s", iss)
+	}
+	ofOne := one.tokens(answered)
+	if id := one.idToken(ofOne); id.Issuer != s.issuerOf("one") || id.Subject == "" {
+		t.Errorf("%+v", id)
+	}
+	if info := one.userinfo(ofOne); info["email"] != "alice@example.org" {
+		t.Errorf("%v", info)
+	}
+	// The sign-in is everybody's: no password is asked again.
+	ofTwo, ofApp := two.tokens(alice.get(two.address())), app.tokens(alice.get(app.address()))
+
+	for name, c := range map[string]struct {
+		a, at *application
+		token *oauth2.Token
+	}{
+		"one at two": {one, two, ofOne}, "two at one": {two, one, ofTwo}, "one at the server": {one, app, ofOne}, "the server at one": {app, one, ofApp},
+	} {
+		if err := c.a.verify(c.a, c.token); err != nil {
+			t.Errorf("%s: its own keys: %v", name, err)
+		}
+		raw, _ := c.token.Extra("id_token").(string)
+		keySet := goidc.NewRemoteKeySet(context.Background(), jwksURI(t, c.at))
+		if _, err := keySet.VerifySignature(context.Background(), raw); err == nil {
+			t.Errorf("%s: an ID token verifies with the other's keys", name)
+		}
+		if _, err := c.at.provider.UserInfo(context.Background(), oauth2.StaticTokenSource(c.token)); err == nil || !strings.Contains(err.Error(), "invalid_token") {
+			t.Errorf("%s: userinfo says %v", name, err)
+		}
+	}
+	if refreshed, err := one.config.TokenSource(context.Background(), &oauth2.Token{RefreshToken: ofOne.RefreshToken}).Token(); err != nil || one.idToken(refreshed).Issuer != s.issuerOf("one") {
+		t.Errorf("refresh: %v", err)
+	}
+}
+
+func jwksURI(t *testing.T, a *application) string {
+	t.Helper()
+	var document struct {
+		JWKS string `json:"jwks_uri"`
+	}
+	if err := a.provider.Claims(&document); err != nil {
+		t.Fatal(err)
+	}
+	return document.JWKS
+}
+
+func TestTheAddressesOfAClientsOwnIssuer(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, map[string]string{"clients.d/one.yaml": ownYAML("one", "")})
+	alice := newPerson(t)
+	own := "/oauth2/openid/one"
+	var first string
+	for _, path := range []string{ // OpenID Connect Discovery 1.0, section 4; RFC 8414, section 3.1
+		own + "/.well-known/openid-configuration", own + "/.well-known/oauth-authorization-server",
+		"/.well-known/openid-configuration" + own, "/.well-known/oauth-authorization-server" + own,
+	} {
+		g := alice.get(s.URL + path)
+		if first == "" {
+			first = g.Body
+		}
+		if g.Status != http.StatusOK || g.Body != first || g.Header.Get("Access-Control-Allow-Origin") != "*" {
+			t.Errorf("%s: %d %s", path, g.Status, g.Body)
+		}
+		if other := alice.get(s.URL + strings.Replace(path, "/one", "/app", 1)); other.Status != http.StatusNotFound {
+			t.Errorf("%s of a client without an issuer: %d", path, other.Status)
+		}
+	}
+	var document map[string]any
+	if err := json.Unmarshal([]byte(first), &document); err != nil || document["issuer"] != s.issuerOf("one") {
+		t.Errorf("%v %s", err, first)
+	}
+	if a, b := alice.get(s.issuerOf("one")+"/jwks"), alice.get(s.issuerOf("one")+"/public_key.jwk"); a.Status != http.StatusOK || a.Body != b.Body || strings.Contains(a.Body, `"d"`) {
+		t.Errorf("%d %s\n%d %s", a.Status, a.Body, b.Status, b.Body)
+	}
+	for _, path := range []string{"/token", "/introspect", "/revoke", "/par"} {
+		if g := alice.post(s.issuerOf("one")+path, url.Values{"token": {"x"}, "grant_type": {"client_credentials"}}, "app", appSecret); g.Status != http.StatusUnauthorized {
+			t.Errorf("another client at %s: %d %s", path, g.Status, g.Body)
+		}
+		if g := alice.post(s.URL+"/oauth2"+path, url.Values{"token": {"x"}, "grant_type": {"client_credentials"}}, "one", appSecret); g.Status != http.StatusUnauthorized {
+			t.Errorf("the client at the server's %s: %d %s", path, g.Status, g.Body)
+		}
+	}
+	app, one := s.application("openid"), s.applicationAt("one", s.issuerOf("one"), "openid")
+	app.config.Endpoint, one.config.Endpoint = one.config.Endpoint, app.config.Endpoint
+	for name, a := range map[string]*application{"app": app, "one": one} {
+		if g := alice.get(a.address()); g.Status != http.StatusBadRequest || g.Location != nil {
+			t.Errorf("%s at the address of another issuer: %d %v", name, g.Status, g.Location)
+		}
+	}
+	if !strings.Contains(s.Log.String(), "belongs to another issuer") {
+		t.Error("the log doesn't say what is wrong")
+	}
+}
+
+func TestACrossSitePOSTToAClientsOwnIssuerStaysThere(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, map[string]string{"clients.d/one.yaml": ownYAML("one", "")})
+	app, one := s.application("openid"), s.applicationAt("one", s.issuerOf("one"), "openid")
+	post := func(to, of *application) page {
+		u, err := url.Parse(of.address())
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The browser has no cookie of ours, as if SameSite had kept them back.
+		return newPerson(t).post(to.config.Endpoint.AuthURL, u.Query())
+	}
+	if g := post(one, one).signIn("alice"); g.Location == nil || g.Location.Query().Get("iss") != s.issuerOf("one") {
+		t.Errorf("%d %v %s", g.Status, g.Location, g.Body)
+	}
+	for name, g := range map[string]page{"app": post(one, app), "one": post(app, one)} {
+		if g.Status != http.StatusBadRequest {
+			t.Errorf("%s at the address of another issuer: %d %s", name, g.Status, g.Body)
+		}
+	}
+}
+
+func TestAClientGetsItsIssuerWhileTheServerRuns(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, nil)
+	alice := newPerson(t)
+	discovery := s.issuerOf("late") + "/.well-known/openid-configuration"
+	if g := alice.get(discovery); g.Status != http.StatusNotFound {
+		t.Fatalf("%d %s", g.Status, g.Body)
+	}
+	made := s.must("client", "create", "late", "Late", "https://late.example.org", "--own-issuer", "--implicit-scope", "openid")
+	if !strings.Contains(made, discovery) {
+		t.Errorf("the command names another discovery document:\n%s", made)
+	}
+	eventually(t, "the client has its issuer", func() bool { return alice.get(discovery).Status == http.StatusOK })
+	if entries, err := os.ReadDir(filepath.Join(s.Dir, "keys", "clients", "late")); err != nil || len(entries) != 1 {
+		t.Errorf("its keys: %v %v", entries, err)
+	}
+	s.must("client", "set", "late", "own_issuer")
+	eventually(t, "and loses it", func() bool { return alice.get(discovery).Status == http.StatusNotFound })
+}

@@ -1,0 +1,116 @@
+package keys
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"gatehouse/oidc"
+)
+
+var clientFolder = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$`)
+
+// OpenClient opens the keys of one client, as Open does, in a folder of their own
+// beneath dir, the folder of the server's keys. There is a key for each algorithm
+// named, and no server secret. All of its keys are published.
+func OpenClient(dir, clientID string, algorithms []string, now func() time.Time) (*Ring, error) {
+	path, err := clientDir(dir, clientID)
+	if err != nil {
+		return nil, err
+	}
+	return openRing(path, needs{algorithms: algorithms}, now)
+}
+
+// LoadClient is Load for the keys of one client.
+func LoadClient(dir, clientID string, algorithms []string, now func() time.Time) (*Ring, error) {
+	path, err := clientDir(dir, clientID)
+	if err != nil {
+		return nil, err
+	}
+	return loadRing(path, needs{algorithms: algorithms}, now)
+}
+
+func clientDir(dir, clientID string) (string, error) {
+	if !clientFolder.MatchString(clientID) {
+		return "", fmt.Errorf("keys of a client: %w", oidc.ErrNotFound)
+	}
+	return filepath.Join(dir, clientsFolder, clientID), nil
+}
+
+// Clients are the keys of all clients that have their own. It is safe for
+// concurrent use.
+type Clients struct {
+	dir string
+	now func() time.Time
+
+	mu    sync.RWMutex
+	rings map[string]*Ring
+}
+
+// NewClients returns the keys of the clients beneath dir, the folder of the
+// server's keys. None is read yet.
+func NewClients(dir string, now func() time.Time) *Clients {
+	return &Clients{dir: dir, now: now, rings: map[string]*Ring{}}
+}
+
+// Ring returns the keys of a client, one for each algorithm at least; what isn't
+// there yet is made. So a client can be signed for as soon as it is known, by
+// whichever process meets it first.
+func (c *Clients) Ring(clientID string, algorithms []string) (*Ring, error) {
+	c.mu.RLock()
+	ring := c.rings[clientID]
+	c.mu.RUnlock()
+	if ring != nil && ring.has(algorithms) {
+		return ring, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ring = c.rings[clientID]; ring != nil && ring.has(algorithms) {
+		return ring, nil
+	}
+	ring, err := OpenClient(c.dir, clientID, algorithms, c.now)
+	if err != nil {
+		return nil, err
+	}
+	c.rings[clientID] = ring
+	return ring, nil
+}
+
+// has reports whether there is an active key of each algorithm.
+func (r *Ring) has(algorithms []string) bool {
+	v := r.current()
+	return !slices.ContainsFunc(algorithms, func(alg string) bool { return v.active[alg] == nil })
+}
+
+// Reload reads the folders of the clients that keep names again and forgets the
+// others. It returns whose keys have changed. Where anything is wrong, that client's
+// keys stay as they were, and the error names all of it.
+func (c *Clients) Reload(keep func(clientID string) bool) (changed []string, err error) {
+	c.mu.Lock()
+	maps.DeleteFunc(c.rings, func(id string, _ *Ring) bool { return !keep(id) })
+	rings := maps.Clone(c.rings)
+	c.mu.Unlock()
+	var problems oidc.Problems
+	for _, id := range slices.Sorted(maps.Keys(rings)) {
+		different, err := rings[id].Reload()
+		if errors.Is(err, fs.ErrNotExist) { // taken away with the client, which was made anew: so are its keys
+			c.mu.Lock()
+			delete(c.rings, id)
+			c.mu.Unlock()
+			different, err = true, nil
+		}
+		if err != nil {
+			problems = append(problems, oidc.Problem{Key: "client " + id, Message: err.Error()})
+		}
+		if different {
+			changed = append(changed, id)
+		}
+	}
+	return changed, problems.Err()
+}
