@@ -20,6 +20,7 @@ func (l *loader) check(c *Config, now time.Time) {
 	l.checkTLS(c, issuer, now)
 	l.checkPaths(c)
 	l.checkTimes(c)
+	l.checkDefaultResource(c)
 	if _, several := l.found["directories"]; several {
 		l.checkSeveral()
 		return
@@ -98,6 +99,18 @@ func (l *loader) checkIssuer(c *Config) *url.URL {
 		return bad("http is for loopback hosts only: passwords and codes could be read on the way", "use https, with tls or behind a proxy that ends TLS")
 	}
 	return u
+}
+
+// checkDefaultResource holds it to RFC 8707, section 2.
+func (l *loader) checkDefaultResource(c *Config) {
+	text := c.DefaultResource
+	if _, written := l.found["default_resource"]; !written {
+		return
+	}
+	u, err := url.Parse(text)
+	if err != nil || !u.IsAbs() || u.User != nil || strings.ContainsAny(text, "# \t\r\n\"<>\\") {
+		l.problem("default_resource", fmt.Sprintf("%q is no absolute URI without a fragment", clip(text)), "write it like https://api.example.org")
+	}
 }
 
 func validPort(host, port string) bool {

@@ -18,6 +18,8 @@ func TestEveryMistakeIsRefusedWithItsLineKeyAndAHint(t *testing.T) {
 		key  string
 		says string // in message or hint
 	}{
+		"a default resource that is none":      {with("default_resource", "api"), 7, "default_resource", "absolute URI"},
+		"a default resource with a fragment":   {with("default_resource", "https://a.example.org#b"), 7, "default_resource", "fragment"},
 		"YAML that is cut short":               {good + "claims: [a\n", 0, "", "not YAML"},
 		"a list instead of settings":           {"- a\n", 1, "", "settings"},
 		"a second document":                    {good + "---\na: b\n", 12, "", "second document"},

@@ -30,6 +30,9 @@ type Config struct {
 	Directory      Directory      `mapstructure:"directory"`
 	Outbound       Outbound       `mapstructure:"outbound"`
 
+	// DefaultResource is what access tokens are for where nothing else says so.
+	DefaultResource string `mapstructure:"default_resource"`
+
 	RequirePushed bool `mapstructure:"require_pushed_authorization_requests"`
 
 	// Directories is there instead of Directory where there are several.

@@ -117,6 +117,7 @@ claims:
   picture: []
   address.locality: [l, "2.5.4.7"]
   preferred_username: '@username'
+default_resource: https://api.example.org
 `)
 	if c.File != h.path("gatehouse.yaml") {
 		t.Errorf("file %s", c.File)
@@ -125,9 +126,9 @@ claims:
 		Issuer: "https://sso.example.org:8443", Listen: "[::]:8443", TLS: config.TLS{CertFile: cert, KeyFile: key},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("10.1.2.0/24"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("192.0.2.1/32")},
 		Database:       h.path("data/g.db"), ClientsDir: h.path("clients.d"), KeysDir: h.path("keys"), TemplatesDir: h.path("templates"), StaticDir: h.path("static"),
-		Log:           config.Log{Level: slog.LevelDebug, Format: "json"},
-		Lifespans:     config.Lifespans{Code: 30 * time.Second, Access: 10 * time.Minute, ID: 2 * time.Hour, Refresh: 14 * 24 * time.Hour, PushedRequest: 90 * time.Second},
-		RequirePushed: true, Outbound: config.Outbound{Allow: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, CAFile: h.path("ca.pem")},
+		Log:             config.Log{Level: slog.LevelDebug, Format: "json"},
+		Lifespans:       config.Lifespans{Code: 30 * time.Second, Access: 10 * time.Minute, ID: 2 * time.Hour, Refresh: 14 * 24 * time.Hour, PushedRequest: 90 * time.Second},
+		DefaultResource: "https://api.example.org", RequirePushed: true, Outbound: config.Outbound{Allow: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, CAFile: h.path("ca.pem")},
 		RefreshGrace: 0,
 		Session:      config.Session{Idle: time.Hour, Absolute: 7 * 24 * time.Hour, Remember: true, RememberFor: 90 * 24 * time.Hour},
 		Throttle:     config.Throttle{AccountFailures: 3, NetworkFailures: 50, Window: 10 * time.Minute, MaxWait: 2 * time.Hour},

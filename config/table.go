@@ -70,6 +70,7 @@ var settings = []setting{
 	{key: "lifespans.pushed_request", kind: kindDuration, def: "60s", least: 5 * second, most: 10 * minute, reload: atStart, doc: "How long a pushed authorization request (RFC 9126) can be used to begin a sign-in."},
 	{key: "require_pushed_authorization_requests", kind: kindFlag, def: "false", reload: atStart, doc: "Whether every application must push its authorization requests. A client file may demand it of one."},
 	{key: "refresh_grace", kind: kindDuration, def: "10s", least: 0, most: 5 * minute, reload: atStart, doc: "How long a used refresh token may be used once more, for applications that lost the answer. After that, and once the new one has been used, a second use ends all tokens of the grant. 0s for never."},
+	{key: "default_resource", kind: kindText, defDoc: "a client's audience, else the issuer", reload: atStart, doc: "The resource identifier, such as https://api.example.org, that access tokens are for (their aud) where neither the application (resource, RFC 8707) nor its file (default_resource) names one."},
 	{key: "session.idle", kind: kindDuration, def: "8h", least: second, most: 30 * day, reload: atStart, doc: "How long a browser stays signed in without coming back."},
 	{key: "session.absolute", kind: kindDuration, def: "12h", least: second, most: 90 * day, reload: atStart, doc: "How long a browser stays signed in at all. Not less than session.idle."},
 	{key: "session.remember", kind: kindFlag, def: "false", reload: atStart, doc: "Whether the sign-in page offers to remember the browser."},

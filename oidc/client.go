@@ -23,6 +23,8 @@ type Client struct {
 	ResponseModes           []string // query, fragment, form_post; empty means all
 	TokenEndpointAuthMethod string   // client_secret_basic, _post, _jwt, private_key_jwt or none
 	Audience                []string // resource identifiers or client ids that access tokens may be for
+	DefaultResource         string   // what they are for where nothing is asked for, "" for the server's
+	ResourceIdentifiers     []string // what the client is itself called, as an API that takes tokens
 
 	ClientURI, LogoURI, PolicyURI, TosURI string
 	Contacts                              []string
@@ -39,7 +41,9 @@ type Client struct {
 	SubjectType      string // public, pairwise or attribute
 	SubjectAttribute string // directory attribute, for SubjectType attribute
 
-	IDTokenSignedResponseAlg string // ES256 by default
+	IDTokenSignedResponseAlg     string // ES256 by default; none only for the code flow
+	UserInfoSignedResponseAlg    string // "" for plain JSON
+	AccessTokenSignedResponseAlg string // "" for opaque access tokens, else they are JWTs (RFC 9068)
 
 	// OwnIssuer gives the client an issuer, keys and endpoint addresses that no other
 	// has.
@@ -66,6 +70,22 @@ func (c *Client) Public() bool { return c.TokenEndpointAuthMethod == "none" }
 
 // HasKeys reports whether public keys of the client are known.
 func (c *Client) HasKeys() bool { return len(c.JWKS) > 0 || c.JWKSURI != "" }
+
+// ResponseAlg is an algorithm that something is signed with for a client.
+type ResponseAlg struct {
+	Key string // the metadata that says so
+	Alg string
+}
+
+// ResponseAlgs lists what is signed for the client.
+func (c *Client) ResponseAlgs() []ResponseAlg {
+	all := []ResponseAlg{
+		{"id_token_signed_response_alg", c.IDTokenSignedResponseAlg},
+		{"userinfo_signed_response_alg", c.UserInfoSignedResponseAlg},
+		{"access_token_signed_response_alg", c.AccessTokenSignedResponseAlg},
+	}
+	return slices.DeleteFunc(all, func(r ResponseAlg) bool { return r.Alg == "" || r.Alg == "none" })
+}
 
 // HasGrantType reports whether the client may use this grant type.
 func (c *Client) HasGrantType(grant string) bool { return slices.Contains(c.GrantTypes, grant) }

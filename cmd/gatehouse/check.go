@@ -162,10 +162,12 @@ func keysWanted(ring *keys.Ring, set *clients.Set) (problems []oidc.Problem) {
 		if c.OwnIssuer { // its keys are elsewhere
 			continue
 		}
-		if alg := c.IDTokenSignedResponseAlg; !slices.Contains(have, alg) {
-			problems = append(problems, oidc.Problem{
-				Key: "id_token_signed_response_alg", Message: fmt.Sprintf("client %s wants %s, and there is no such key", c.ID, alg), Hint: "gatehouse key create " + alg,
-			})
+		for _, r := range c.ResponseAlgs() {
+			if !slices.Contains(have, r.Alg) {
+				problems = append(problems, oidc.Problem{
+					Key: r.Key, Message: fmt.Sprintf("client %s wants %s, and there is no such key", c.ID, r.Alg), Hint: "gatehouse key create " + r.Alg,
+				})
+			}
 		}
 	}
 	return problems

@@ -36,6 +36,8 @@ func fieldsOf(c *oidc.Client) []clientField {
 		{"request_object_signing_alg", c.RequestObjectSigningAlg},
 		{"request_uris", c.RequestURIs},
 		{"audience", c.Audience},
+		{"default_resource", c.DefaultResource},
+		{"resource_identifiers", c.ResourceIdentifiers},
 		{"client_uri", c.ClientURI},
 		{"logo_uri", c.LogoURI},
 		{"policy_uri", c.PolicyURI},
@@ -60,6 +62,8 @@ func fieldsOf(c *oidc.Client) []clientField {
 		clientField{"subject_type", c.SubjectType},
 		clientField{"subject_attribute", c.SubjectAttribute},
 		clientField{"id_token_signed_response_alg", c.IDTokenSignedResponseAlg},
+		clientField{"userinfo_signed_response_alg", c.UserInfoSignedResponseAlg},
+		clientField{"access_token_signed_response_alg", c.AccessTokenSignedResponseAlg},
 	)
 	for _, f := range []struct { // said only where they hold: elsewhere they are noise
 		name string

@@ -247,8 +247,10 @@ func (e *environment) stillNeeded(cfg *config.Config, ring *keys.Ring, kid strin
 		return err
 	}
 	for _, c := range set.All() {
-		if c.IDTokenSignedResponseAlg == alg && !c.OwnIssuer {
-			return withHint(fmt.Errorf("%s is the only %s key, and client %s needs one", kid, alg, c.ID), "make another one sign first, with key rotate "+alg+", or change the client's id_token_signed_response_alg")
+		for _, r := range c.ResponseAlgs() {
+			if r.Alg == alg && !c.OwnIssuer {
+				return withHint(fmt.Errorf("%s is the only %s key, and client %s needs one", kid, alg, c.ID), "make another one sign first, with key rotate "+alg+", or change the client's "+r.Key)
+			}
 		}
 	}
 	return nil

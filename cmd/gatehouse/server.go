@@ -80,8 +80,8 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 		Issuer: cfg.Issuer, Clients: h.clients, Secrets: clients.NewVerifier(), Directory: h.directory, Store: h.store, Keys: h.keys,
 		Claims: table, RefreshGrace: cfg.RefreshGrace, PairwiseSalt: pairwiseSalt(h.keys), Log: log, Now: now,
 		Lifespans: lifespans(cfg), Derive: h.keys.Derive, Photos: photosOf(cfg, h.directory), SecretOf: sealer.Secret, Fetch: fetch,
-		ClientKeys:    h.keysOf,
-		RequirePushed: cfg.RequirePushed, PushedLife: cfg.Lifespans.PushedRequest,
+		ClientKeys:      h.keysOf,
+		DefaultResource: cfg.DefaultResource, RequirePushed: cfg.RequirePushed, PushedLife: cfg.Lifespans.PushedRequest,
 	})
 	if err != nil {
 		return nil, err

@@ -248,6 +248,10 @@ func TestEveryMistakeIsRefusedWithItsKeyAndAHint(t *testing.T) {
 		"a logo over http":                      {nextcloud + "logo_uri: http://a.example.org/x.png\n", 11, "logo_uri", "only https"},
 		"a policy that is a script":             {nextcloud + "policy_uri: javascript:alert(1)\n", 11, "policy_uri", "only https"},
 		"a logo in the file":                    {nextcloud + "logo_uri: 'data:image/png;base64,aaaa'\n", 11, "logo_uri", "only https"},
+		"a default that is nothing":             {nextcloud + "default_resource: 'a b'\n", 11, "default_resource", "a URI can't have"},
+		"an identifier with a fragment":         {nextcloud + "resource_identifiers: ['https://a.example#b']\n", 11, "resource_identifiers", "fragment"},
+		"an algorithm of access tokens":         {nextcloud + "access_token_signed_response_alg: none\n", 11, "access_token_signed_response_alg", "not supported"},
+		"a MAC for a public client's tokens":    {public + "access_token_signed_response_alg: HS256\n", 4, "access_token_signed_response_alg", "needs a secret"},
 		"an audience that is nothing":           {nextcloud + "audience: ['a b']\n", 11, "audience", "a URI can't have"},
 		"a file that is too large":              {nextcloud + "#" + strings.Repeat("x", clients.MaxFile), 0, "", "larger than 256 KiB"},
 	} {

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gatehouse/oidc"
@@ -73,7 +74,8 @@ func sealedFault(text string) (message, hint string) {
 // NeedsSealedSecret reports whether anything is signed with the client's secret, so
 // that the server must know it.
 func NeedsSealedSecret(c *oidc.Client) bool {
-	return c.TokenEndpointAuthMethod == authSecret || symmetric(c.IDTokenSignedResponseAlg) || symmetric(c.RequestObjectSigningAlg)
+	return c.TokenEndpointAuthMethod == authSecret || symmetric(c.RequestObjectSigningAlg) ||
+		slices.ContainsFunc(c.ResponseAlgs(), func(r oidc.ResponseAlg) bool { return symmetric(r.Alg) })
 }
 
 func symmetric(alg string) bool { return strings.HasPrefix(alg, "HS") }
@@ -94,8 +96,10 @@ func (d *draft) finishAlgorithms() {
 			d.problem(d.lines[key], key, alg+" does not fit "+method, "write HS256, HS384 or HS512 for client_secret_jwt, and another for private_key_jwt")
 		}
 	}
-	if key := "id_token_signed_response_alg"; symmetric(c.IDTokenSignedResponseAlg) && c.Public() && d.clean(key) {
-		d.problem(d.lines[key], key, c.IDTokenSignedResponseAlg+" needs a secret, and a public client has none", "choose another algorithm")
+	for _, r := range c.ResponseAlgs() {
+		if symmetric(r.Alg) && c.Public() && d.clean(r.Key) {
+			d.problem(d.lines[r.Key], r.Key, r.Alg+" needs a secret, and a public client has none", "choose another algorithm")
+		}
 	}
 	if alg, key := c.RequestObjectSigningAlg, "request_object_signing_alg"; d.clean(key) {
 		switch {

@@ -166,8 +166,18 @@ var fields = []field{
 	},
 	{
 		key: "audience", kind: kindList, sample: "a list such as [https://api.example.org]", check: audienceFault,
-		doc: "Resource identifiers or client ids that the client's access tokens may be for.",
+		doc: "Resource identifiers or client ids that the client's access tokens may be for. The application asks for some of them by the parameter resource (RFC 8707); see default_resource for what happens if it doesn't.",
 		set: func(d *draft, v value) { d.client.Audience = texts(v.items) },
+	},
+	{
+		key: "default_resource", kind: kindText, def: "the server's, else all of audience, else the issuer", sample: "a resource identifier such as https://api.example.org", check: audienceFault,
+		doc: "What access tokens are for (their aud) where the application asks for no resource. With the scope openid they are for this server's userinfo, too.",
+		set: func(d *draft, v value) { d.client.DefaultResource = v.text },
+	},
+	{
+		key: "resource_identifiers", kind: kindList, sample: "a list such as [https://api.example.org]", check: audienceFault,
+		doc: "What the client is itself called by others, if it is an API that takes access tokens: introspection shows it tokens that are for one of these or for its client_id, and its own; of any other it learns only that it is not active.",
+		set: func(d *draft, v value) { d.client.ResourceIdentifiers = texts(v.items) },
 	},
 	{
 		key: "client_uri", kind: kindText, sample: "an https address", check: pageFault,
@@ -275,6 +285,11 @@ var fields = []field{
 		key: "own_issuer", kind: kindFlag, def: "false",
 		doc: "Whether the client has an issuer of its own, ISSUER/oauth2/openid/CLIENT_ID, with discovery, endpoints and keys beneath it. Then nothing that was made for it is worth anything at another application, nor the other way round, and its keys can be replaced without anybody else noticing. It is answered at these addresses alone, so the application has to be set up anew when this is changed. People still sign in once for all applications.",
 		set: func(d *draft, v value) { d.client.OwnIssuer = v.flag },
+	},
+	{
+		key: "access_token_signed_response_alg", kind: kindText, def: "none: access tokens are opaque", values: signingAlgorithms(),
+		doc: "Makes the client's access tokens JWTs (RFC 9068), signed like this, which an API can check by itself: with typ at+jwt, iss, aud, sub, client_id, scope, and groups and roles where the scopes of these names are granted. An API that checks by itself learns of a loss of rights only with the next token, so give them a short life (lifespans.access); introspection and userinfo stay live. RS256 is what every such API must know. The keys are those for ID tokens.",
+		set: func(d *draft, v value) { d.client.AccessTokenSignedResponseAlg = v.text },
 	},
 	{
 		key: "lifespans.code", kind: kindDuration, def: "the server's", least: int64(time.Second), most: int64(10 * time.Minute),

@@ -99,6 +99,10 @@ type Options struct {
 	// Fetch gets what clients name by an address; nil: nothing is fetched.
 	Fetch Fetcher
 
+	// DefaultResource is what access tokens are for where neither the client nor its
+	// file says so; "" for what the file allows.
+	DefaultResource string
+
 	RequirePushed bool          // every client must push its authorization requests
 	PushedLife    time.Duration // how long they can be used, 0 for a minute
 }
@@ -168,8 +172,9 @@ type Authorization struct {
 	prompt    []string
 	maxAge    time.Duration // negative: not asked for
 	claims    requestedClaims
-	hint      string // sub of a verified id_token_hint, "" for none
-	resumed   bool   // a person has already been asked something for this request
+	resources []string // asked for (RFC 8707)
+	hint      string   // sub of a verified id_token_hint, "" for none
+	resumed   bool     // a person has already been asked something for this request
 	requester fosite.AuthorizeRequester
 }
 

@@ -145,6 +145,9 @@ func (p *Provider) checkRequest(ctx context.Context, a *Authorization, repeated 
 	if a.claims, err = parseClaims(form.Get("claims"), func(name string) bool { return p.claims[name] }); err != nil {
 		return err
 	}
+	if a.resources, err = p.parseResources(a.Client, form["resource"]); err != nil {
+		return err
+	}
 	if a.hint, err = p.hintSubject(a.Client, form.Get("id_token_hint")); err != nil {
 		return err
 	}
@@ -248,7 +251,7 @@ func (h authorizeHandler) HandleAuthorizeEndpointRequest(ctx context.Context, ar
 	lifespans := h.lifespans(a.Client)
 	s.grant = oidc.Grant{
 		ID: oidc.NewID(), ClientID: a.Client.ID, Subject: s.visitor.Session.Subject, SessionID: s.visitor.Session.ID,
-		Scopes: s.scopes, Claims: a.claims.names, AuthTime: s.visitor.Session.AuthTime, AMR: s.visitor.Session.AMR,
+		Scopes: s.scopes, Claims: a.claims.names, Resources: a.resources, AuthTime: s.visitor.Session.AuthTime, AMR: s.visitor.Session.AMR,
 		ACR: a.acr(), CreatedAt: now, ExpiresAt: now.Add(lifespans.Code),
 	}
 	write := store.Authorization{Session: s.visitor.Change, Consent: s.consent, Once: a.spend()}
@@ -263,6 +266,10 @@ func (h authorizeHandler) HandleAuthorizeEndpointRequest(ctx context.Context, ar
 		ar.SetResponseTypeHandled("code")
 	}
 	if a.wants("token") {
+		var err error
+		if s.audience, err = h.audience(a.Client, s, nil); err != nil {
+			return err
+		}
 		secret, token, err := h.newAccess(a.Client, s, now)
 		if err != nil {
 			return err

@@ -87,9 +87,10 @@ type session struct {
 	code    oidc.Code
 	refresh oidc.Token
 
-	// At both: as the directory has them now, and what they may have.
-	person person
-	scopes []string
+	// At both: as the directory has them now, what they may have, and for where.
+	person   person
+	scopes   []string
+	audience []string
 }
 
 func (s *session) SetExpiresAt(fosite.TokenType, time.Time)       {}

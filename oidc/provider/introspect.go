@@ -11,9 +11,10 @@ import (
 	"gatehouse/oidc"
 )
 
-// Introspection answers RFC 7662. A client sees its own tokens, and those of
-// clients whose audience names it; of any other it learns only that it is not
-// active. The answer is live: a person who is gone has no active token.
+// Introspection answers RFC 7662. A client sees its own tokens, and access tokens
+// whose audience names it, by its id or by one of its resource identifiers; of any
+// other it learns only that it is not active. The answer is live: a person who is
+// gone has no active token.
 func (p *Provider) Introspection() http.Handler {
 	return p.clientEndpoint(func(ctx context.Context, c *oidc.Client, r *http.Request) (map[string]any, error) {
 		return p.introspect(ctx, c, r.PostForm.Get("token"), r.PostForm.Get("token_type_hint"))
@@ -89,15 +90,15 @@ func (p *Provider) introspect(ctx context.Context, caller *oidc.Client, secret, 
 	if err != nil {
 		return nil, err
 	}
-	if caller.ID != c.ID && !slices.Contains(c.Audience, caller.ID) {
+	if caller.ID != c.ID && (refresh || !p.meantFor(caller, c, token)) {
 		return inactive, nil
 	}
 	answer := map[string]any{
 		"active": true, "client_id": c.ID, "iss": p.issuerOf(c), "iat": token.IssuedAt.Unix(), "exp": token.ExpiresAt.Unix(),
-		"scope": strings.Join(token.Scopes, " "), "aud": append([]string{c.ID}, c.Audience...),
+		"scope": strings.Join(token.Scopes, " "),
 	}
 	if !refresh {
-		answer["token_type"] = "Bearer"
+		answer["token_type"], answer["aud"] = "Bearer", token.Audience
 	}
 	if grant.Subject == "" {
 		answer["sub"] = c.ID // RFC 9068, section 2.2: the client acts for itself
@@ -112,7 +113,9 @@ func (p *Provider) introspect(ctx context.Context, caller *oidc.Client, secret, 
 	}
 	answer["sub"] = who.subject
 	answer["scope"] = strings.Join(who.decision.Granted, " ")
-	answer["auth_time"] = grant.AuthTime.Unix()
+	if !grant.AuthTime.IsZero() {
+		answer["auth_time"] = grant.AuthTime.Unix()
+	}
 	if slices.Contains(who.decision.Granted, "profile") {
 		answer["username"] = who.user.Username
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gatehouse/oidc"
+	"gatehouse/oidc/keys"
 )
 
 // knownParameters are the parameters of an authorisation request that we read.
@@ -21,7 +22,7 @@ import (
 var knownParameters = []string{
 	"response_type", "client_id", "redirect_uri", "scope", "state", "response_mode", "nonce", "display", "prompt", "max_age",
 	"ui_locales", "id_token_hint", "login_hint", "acr_values", "claims", "code_challenge", "code_challenge_method",
-	"request", "request_uri", "registration",
+	"request", "request_uri", "registration", "resource",
 }
 
 // keepKnown returns the known parameters of form that have a value: one without
@@ -30,6 +31,12 @@ func keepKnown(form url.Values) (kept url.Values, repeated bool) {
 	kept = make(url.Values, len(knownParameters))
 	for _, name := range knownParameters {
 		values := form[name]
+		if name == "resource" { // RFC 8707, section 2: as often as there are resources
+			if values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" }); len(values) > 0 {
+				kept[name] = values
+			}
+			continue
+		}
 		if len(values) > 1 {
 			repeated = true
 		}
@@ -243,7 +250,14 @@ func (p *Provider) hintSubject(c *oidc.Client, token string) (string, error) {
 	if token == "" {
 		return "", nil
 	}
-	payload, err := p.verifyOwn(c, token)
+	j, err := keys.ParseJWS(token)
+	if err == nil && j.Header.Typ != "" && !strings.EqualFold(j.Header.Typ, "JWT") { // RFC 8725, section 3.11
+		err = errors.New("it is no ID token by its typ")
+	}
+	var payload []byte
+	if err == nil {
+		payload, err = p.verifyOwn(c, token)
+	}
 	if errors.Is(err, oidc.ErrUnavailable) { // "can't tell" is no "no"
 		return "", err
 	}
@@ -253,13 +267,14 @@ func (p *Provider) hintSubject(c *oidc.Client, token string) (string, error) {
 	var hint struct {
 		Issuer  string `json:"iss"`
 		Subject string `json:"sub"`
+		Expires int64  `json:"exp"` // signed userinfo has none
 	}
 	if err := json.Unmarshal(payload, &hint); err != nil {
 		return "", fail("invalid_request", "id_token_hint is not an ID token of this server").because(err)
 	}
-	if hint.Issuer != p.issuerOf(c) || hint.Subject == "" {
+	if hint.Issuer != p.issuerOf(c) || hint.Subject == "" || hint.Expires == 0 {
 		return "", fail("invalid_request", "id_token_hint is not an ID token of this server").
-			because(errors.New("another issuer or no subject"))
+			because(errors.New("another issuer, no subject or no end"))
 	}
 	return hint.Subject, nil
 }

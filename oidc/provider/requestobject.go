@@ -163,6 +163,14 @@ func parametersOf(m jwtClaims) (url.Values, error) {
 		if !there {
 			continue
 		}
+		if name == "resource" {
+			values, err := severalTexts(raw)
+			if err != nil {
+				return nil, fmt.Errorf("%s is malformed", name)
+			}
+			form[name] = values
+			continue
+		}
 		if name == "request" || name == "request_uri" { // RFC 9101, section 4
 			return nil, fmt.Errorf("there is a %s in it", name)
 		}
@@ -188,6 +196,22 @@ func parametersOf(m jwtClaims) (url.Values, error) {
 		}
 	}
 	return form, nil
+}
+
+// severalTexts reads a text or a list of texts: what may be there several times as a
+// parameter is a list within a request object.
+func severalTexts(raw json.RawMessage) (values []string, err error) {
+	if json.Unmarshal(raw, &values) == nil {
+		return slices.DeleteFunc(values, func(v string) bool { return v == "" }), nil
+	}
+	var one string
+	if err := json.Unmarshal(raw, &one); err != nil {
+		return nil, err
+	}
+	if one == "" {
+		return nil, nil
+	}
+	return []string{one}, nil
 }
 
 // fetchRequestObject fetches a request object from an address that the client has

@@ -39,7 +39,7 @@ func TestIDTokensAreSignedAsTheClientRegistered(t *testing.T) {
 			t.Errorf("%s as a hint: %s", alg, got)
 		}
 	}
-	forged := hs(t, "HS256", "another secret of more than thirty-two bytes", map[string]any{"iss": issuer, "sub": "uuid-alice"})
+	forged := hs(t, "HS256", "another secret of more than thirty-two bytes", map[string]any{"iss": issuer, "sub": "uuid-alice", "exp": h.clock.Now().Add(time.Hour).Unix()})
 	c.IDTokenSignedResponseAlg = "HS256"
 	if got := h.outcome(request("id_token_hint", forged)); got != "invalid_request" {
 		t.Errorf("a forged hint: %s", got)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/ory/fosite"
@@ -47,6 +48,10 @@ func (p *Provider) token(r *http.Request) (map[string]any, error) {
 	if err != nil {
 		return nil, p.refuseToken(ctx, s, err)
 	}
+	asked, err := p.askedResources(clientOf(request), s, request.GetRequestForm()["resource"])
+	if err != nil {
+		return nil, err
+	}
 	if s.grant.Subject != "" {
 		// Whether the grant holds is a question about all of it: that what a client
 		// asks for this time was lost is no reason to end the rest.
@@ -69,11 +74,15 @@ func (p *Provider) token(r *http.Request) (map[string]any, error) {
 			return nil, fail("invalid_scope", "the person no longer has the scopes that were asked for")
 		}
 	}
+	if s.audience, err = p.audience(clientOf(request), s, asked); err != nil {
+		return nil, err
+	}
 	response, err := p.fosite.NewAccessResponse(ctx, request)
 	if err != nil {
 		return nil, p.refuseToken(ctx, s, err)
 	}
-	p.auditGrant(ctx, oidc.EventTokenIssued, s.grant, s.scopes, slog.String("grant_type", request.GetRequestForm().Get("grant_type")))
+	p.auditGrant(ctx, oidc.EventTokenIssued, s.grant, s.scopes, slog.String("grant_type", request.GetRequestForm().Get("grant_type")),
+		slog.String("audience", strings.Join(s.audience, " ")))
 	return response.ToMap(), nil
 }
 
@@ -149,13 +158,18 @@ func (p *Provider) newTokens(c *oidc.Client, s *session, refresh []string, nonce
 	return t, err
 }
 
-// newAccess makes an access token for the scopes of the session.
-func (p *Provider) newAccess(c *oidc.Client, s *session, now time.Time) (string, oidc.Token, error) {
-	secret := oidc.NewSecret(accessPrefix)
-	return secret, oidc.Token{
-		Hash: oidc.HashOf(secret), GrantID: s.grant.ID, Scopes: s.scopes, IssuedAt: now,
-		ExpiresAt: now.Add(p.lifespans(c).Access),
-	}, nil
+// newAccess makes an access token for the scopes and the audience of the session:
+// opaque, or a JWT that is kept all the same.
+func (p *Provider) newAccess(c *oidc.Client, s *session, now time.Time) (secret string, token oidc.Token, err error) {
+	token = oidc.Token{
+		GrantID: s.grant.ID, Scopes: s.scopes, Audience: s.audience, IssuedAt: now, ExpiresAt: now.Add(p.lifespans(c).Access),
+	}
+	secret = oidc.NewSecret(accessPrefix)
+	if c.AccessTokenSignedResponseAlg != "" {
+		secret, err = p.accessJWT(c, s, token)
+	}
+	token.Hash = oidc.HashOf(secret)
+	return secret, token, err
 }
 
 // issue is what the store is to write of tokens.

@@ -39,6 +39,9 @@ func (p *Provider) userInfo(r *http.Request) (map[string]any, error) {
 	if err := p.checkAddress(ctx, c); err != nil {
 		return nil, fail("invalid_token", "the access token is unknown, expired or revoked").because(err)
 	}
+	if !p.meantForUs(c, token) { // RFC 9068, section 4
+		return nil, fail("invalid_token", "the access token is meant for another server")
+	}
 	if grant.Subject == "" || !slices.Contains(token.Scopes, "openid") {
 		return nil, fail("insufficient_scope", "the access token was not granted the openid scope")
 	}
