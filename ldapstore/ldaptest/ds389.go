@@ -131,7 +131,7 @@ func (s *Server) configuration389(template string) (string, error) {
 		"%ds_port%", port(s.URL), "%ds_user%", account.Username, "%rootdn%", s.AdminDN, "%ds_passwd%", ssha512(s.AdminPassword),
 		"%ldapi_enabled%", "off", "%ldapi%", s.dir+"/run/socket", "%ldapi_autobind%", "off", "%ds_suffix%", s.BaseDN,
 	).Replace(template)
-	text = strings.Replace(text, "cn: config\nnsslapd-mode: 600\n", "cn: config\nnsslapd-mode: 600\nnsslapd-db-durable-transaction: off\n", 1)
+	text = strings.Replace(text, "cn: config\nnsslapd-mode: 600\n", "cn: config\nnsslapd-mode: 600\nnsslapd-db-durable-transaction: off\nnsslapd-cache-autosize: 0\n", 1)
 	text = strings.Replace(text, "dn: cn=config\n", "dn: cn=config\n"+strings.Join([]string{
 		"nsslapd-listenhost: 127.0.0.1", "nsslapd-securelistenhost: 127.0.0.1", "nsslapd-security: on", "nsslapd-securePort: " + port(s.LDAPSURL),
 		"nsslapd-accesslog-logging-enabled: off", "nsslapd-pwpolicy-local: on",
@@ -162,6 +162,8 @@ func (s *Server) backend389() string {
 	}
 	database := "cn=userRoot,cn=ldbm database,cn=plugins,cn=config"
 	entry(database, "objectClass: extensibleObject", "objectClass: nsBackendInstance", "cn: userRoot",
+		// Without these the import takes its own time: small caches make it sleep.
+		"nsslapd-cachememsize: 67108864", "nsslapd-dncachememsize: 16777216",
 		"nsslapd-suffix: "+s.BaseDN, "nsslapd-directory: "+s.dir+"/db/userRoot")
 	entry(`cn="`+s.BaseDN+`",cn=mapping tree,cn=config`, "objectClass: extensibleObject", "objectClass: nsMappingTree",
 		"cn: "+s.BaseDN, "nsslapd-state: backend", "nsslapd-backend: userRoot")

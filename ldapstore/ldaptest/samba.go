@@ -222,7 +222,10 @@ func add(c *ldap.Conn, dn string, pairs ...string) error {
 func (s *Server) addPersonAD(c *ldap.Conn, p Person) error {
 	pairs := []string{
 		"objectClass", "user", "sAMAccountName", p.UID, "userPrincipalName", p.UID + "@example.org", "sn", p.Surname, "givenName", p.GivenName,
-		"displayName", p.GivenName + " " + p.Surname, "unicodePwd", unicodePassword(Password(p.UID)),
+		"displayName", p.GivenName + " " + p.Surname,
+	}
+	if !p.NoPassword {
+		pairs = append(pairs, "unicodePwd", unicodePassword(Password(p.UID)))
 	}
 	switch p.Account {
 	case Disabled:
@@ -231,6 +234,12 @@ func (s *Server) addPersonAD(c *ldap.Conn, p Person) error {
 		pairs = append(pairs, "userAccountControl", "512", "accountExpires", "133000000000000000")
 	case MustChange:
 		pairs = append(pairs, "userAccountControl", "512", "pwdLastSet", "0")
+	case Active:
+		control := "512"
+		if p.NoPassword {
+			control = "544" // none is needed
+		}
+		pairs = append(pairs, "userAccountControl", control)
 	default:
 		pairs = append(pairs, "userAccountControl", "512")
 	}
