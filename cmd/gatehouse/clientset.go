@@ -14,6 +14,7 @@ import (
 	"gatehouse/config"
 	"gatehouse/oidc"
 	"gatehouse/oidc/clients"
+	"gatehouse/oidc/keys"
 	"gatehouse/oidc/store"
 )
 
@@ -253,9 +254,13 @@ asks again.`,
 				return err
 			}
 			env.audit(cmd.Context(), cfg, "client remove", slog.String("client", args[0]))
+			noKeys := keys.RemoveClient(cfg.KeysDir, args[0])
 			ended, err := env.endGrants(cmd.Context(), cfg, args[0])
 			if err != nil {
 				return withHint(fmt.Errorf("the client is removed, but its grants could not be ended: %w", err), "gatehouse grant revoke --client "+args[0])
+			}
+			if noKeys != nil {
+				return fmt.Errorf("the client is removed, but not its keys: %w", noKeys)
 			}
 			return env.print(map[string]any{"client_id": args[0], "grants_ended": ended}, func(w io.Writer) {
 				fmt.Fprintf(w, "client %s is removed, grants ended: %d\n", args[0], ended)
@@ -272,7 +277,8 @@ func newClientResetSecretCommand(env *environment) *cobra.Command {
 		Use:   "reset-secret NAME",
 		Short: "Give a client a new secret and end all its grants",
 		Long: `Make a new secret for a client and print it once. The old secret stops working,
-and every grant and token of this client ends: its people sign in again. Other
+and every grant and token of this client ends: its people sign in again. A client
+with an issuer of its own gets new keys, too, and the old ones are deleted. Other
 clients are not affected.`,
 		Args:              arguments(1, 1),
 		ValidArgsFunction: env.completeClient,
@@ -299,7 +305,7 @@ func (e *environment) resetSecret(ctx context.Context, id string, fromStdin bool
 		return err
 	}
 	if client.Public() {
-		return withHint(fmt.Errorf("client %s is public and has no secret", id), "to end its grants: gatehouse grant revoke --client "+id)
+		return withHint(fmt.Errorf("client %s is public and has no secret", id), "to end its grants: gatehouse grant revoke --client "+id+"; to replace keys of its own: gatehouse key rotate --revoke --client "+id)
 	}
 	secret, hash, err := e.newSecret(fromStdin)
 	if err != nil {
@@ -314,6 +320,7 @@ func (e *environment) resetSecret(ctx context.Context, id string, fromStdin bool
 	}
 	e.audit(ctx, cfg, "client reset-secret", slog.String("client", id))
 	// The new secret is in the file: it has to be shown whatever comes of the rest.
+	noKeys := e.replaceOwnKeys(ctx, cfg, client)
 	ended, failed := e.endGrants(ctx, cfg, id)
 	shown := secret
 	if fromStdin {
@@ -323,7 +330,10 @@ func (e *environment) resetSecret(ctx context.Context, id string, fromStdin bool
 	if failed != nil {
 		failed = withHint(fmt.Errorf("the secret is changed, but the client's grants could not be ended: %w", failed), "gatehouse grant revoke --client "+id)
 	}
-	return errors.Join(err, failed)
+	if noKeys != nil {
+		noKeys = withHint(fmt.Errorf("the secret is changed, but the client's keys could not be replaced: %w", noKeys), "gatehouse key rotate --revoke --client "+id)
+	}
+	return errors.Join(err, noKeys, failed)
 }
 
 func (e *environment) tellReset(w io.Writer, cfg *config.Config, c *oidc.Client, secret string, ended int, failed error) {

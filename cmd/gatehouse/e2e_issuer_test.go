@@ -165,9 +165,129 @@ func TestAClientGetsItsIssuerWhileTheServerRuns(t *testing.T) {
 		t.Errorf("the command names another discovery document:\n%s", made)
 	}
 	eventually(t, "the client has its issuer", func() bool { return alice.get(discovery).Status == http.StatusOK })
-	if entries, err := os.ReadDir(filepath.Join(s.Dir, "keys", "clients", "late")); err != nil || len(entries) != 1 {
+	if entries, err := os.ReadDir(filepath.Join(s.Dir, "keys", "clients", "late")); err != nil || len(entries) != 2 { // one of them the lock
 		t.Errorf("its keys: %v %v", entries, err)
 	}
 	s.must("client", "set", "late", "own_issuer")
 	eventually(t, "and loses it", func() bool { return alice.get(discovery).Status == http.StatusNotFound })
+}
+
+func TestWhatEndsOneClientsKeysAndTokensLeavesOthersAlone(t *testing.T) { // row L6
+	t.Parallel()
+	s := startSite(t, map[string]string{"clients.d/one.yaml": ownYAML("one", "id_token_signed_response_alg: RS256\n"), "clients.d/two.yaml": ownYAML("two", "")})
+	scopes := []string{"openid", "offline_access"}
+	alice := newPerson(t)
+	app, two := s.application(scopes...), s.applicationAt("two", s.issuerOf("two"), scopes...)
+	signIn := func(a *application) *oauth2.Token {
+		g := alice.get(a.address())
+		if g.Location == nil {
+			g = g.signIn("alice")
+		}
+		return a.tokens(g)
+	}
+	ofApp, ofTwo := signIn(app), signIn(two)
+	// A fresh application of the client, which has read its keys just now.
+	one := func() *application { return s.applicationAt("one", s.issuerOf("one"), scopes...) }
+	othersGoOn := func(after string) {
+		t.Helper()
+		for _, c := range []struct {
+			a     *application
+			token *oauth2.Token
+		}{{app, ofApp}, {two, ofTwo}} {
+			fresh := *c.a
+			fresh.provider = s.applicationAt(c.a.config.ClientID, issuerIn(t, c.a)).provider
+			if err := fresh.verify(&fresh, c.token); err != nil {
+				t.Errorf("after %s: the ID token of %s: %v", after, c.a.config.ClientID, err)
+			}
+			fresh.userinfo(c.token)
+			if _, err := fresh.config.TokenSource(context.Background(), &oauth2.Token{RefreshToken: c.token.RefreshToken}).Token(); after == "the end" && err != nil {
+				t.Errorf("the refresh token of %s: %v", c.a.config.ClientID, err)
+			}
+		}
+	}
+	before := one()
+	first := signIn(before)
+
+	s.must("key", "rotate", "--client", "one", "--now")
+	var second *oauth2.Token
+	eventually(t, "the client's new key signs", func() bool {
+		second = signIn(before)
+		return rawKid(t, second) != rawKid(t, first)
+	})
+	if a := one(); a.verify(a, first) != nil || a.verify(a, second) != nil {
+		t.Error("rotation ends what the old key has signed")
+	}
+	s.must("key", "retire", "--client", "one", "--now", rawKid(t, first))
+	eventually(t, "the retired key's tokens are refused", func() bool { a := one(); return a.verify(a, first) != nil })
+	if a := one(); a.verify(a, second) != nil {
+		t.Error("retiring one key ends what another has signed")
+	}
+	othersGoOn("rotate and retire")
+
+	if out := s.must("key", "rotate", "--client", "one", "--revoke"); !strings.Contains(out, "grants ended: ") || strings.Contains(out, "grants ended: 0") {
+		t.Error(out)
+	}
+	if got := newPerson(t).bearer(s.issuerOf("one")+"/userinfo", second.AccessToken); got != http.StatusUnauthorized {
+		t.Errorf("an access token after --revoke: %d", got)
+	}
+	eventually(t, "the revoked keys are gone", func() bool { a := one(); return a.verify(a, second) != nil })
+	third := signIn(one())
+	othersGoOn("rotate --revoke")
+
+	secret := newSecretIn(s.must("client", "reset-secret", "one"))
+	for name, got := range map[string]int{
+		"the access token": newPerson(t).bearer(s.issuerOf("one")+"/userinfo", third.AccessToken),
+		"the refresh token": newPerson(t).post(s.issuerOf("one")+"/token", url.Values{
+			"grant_type": {"refresh_token"}, "refresh_token": {third.RefreshToken},
+		}, "one", appSecret).Status,
+	} {
+		if got < 400 {
+			t.Errorf("%s after reset-secret: %d", name, got)
+		}
+	}
+	eventually(t, "the key has changed with the secret", func() bool { a := one(); return a.verify(a, third) != nil })
+	eventually(t, "the new secret counts", func() bool {
+		a := one()
+		a.config.ClientSecret = secret
+		token, err := a.config.Exchange(context.Background(), "no code")
+		return token == nil && strings.Contains(err.Error(), "invalid_grant")
+	})
+	hinted := one()
+	raw, _ := third.Extra("id_token").(string)
+	if g := alice.get(hinted.address(oauth2.SetAuthURLParam("id_token_hint", raw))); g.Location == nil || g.Location.Query().Get("error") != "invalid_request" {
+		t.Errorf("an ID token of the old key is taken for a hint: %d %v", g.Status, g.Location)
+	}
+	othersGoOn("the end")
+
+	s.must("client", "remove", "one")
+	if _, err := os.Stat(filepath.Join(s.Dir, "keys", "clients", "one")); !os.IsNotExist(err) {
+		t.Errorf("the keys of a client that is removed: %v", err)
+	}
+}
+
+func issuerIn(t *testing.T, a *application) string {
+	t.Helper()
+	var document struct {
+		Issuer string `json:"issuer"`
+	}
+	if err := a.provider.Claims(&document); err != nil {
+		t.Fatal(err)
+	}
+	return document.Issuer
+}
+
+func rawKid(t *testing.T, token *oauth2.Token) string {
+	t.Helper()
+	raw, _ := token.Extra("id_token").(string)
+	return kidOf(t, raw)
+}
+
+// newSecretIn finds the secret in what a command has printed.
+func newSecretIn(stdout string) string {
+	for line := range strings.Lines(stdout) {
+		if rest, found := strings.CutPrefix(line, "client secret "); found {
+			return strings.TrimSpace(rest)
+		}
+	}
+	return ""
 }

@@ -26,7 +26,10 @@ func newKeyCommand(env *environment) *cobra.Command {
 		Long: `Keys sign ID tokens. All keys are published. Of each algorithm the active one
 signs, the next one waits for its time, and inactive ones verify what they have
 signed. A running server takes changes over by itself. Private keys are never
-printed.`,
+printed.
+
+A client with an issuer of its own has its own keys: --client says whose are
+meant. Nobody else notices what happens to them.`,
 	}
 	cmd.AddCommand(newKeyListCommand(env), newKeyCreateCommand(env), newKeyImportCommand(env), newKeyRotateCommand(env), newKeyRetireCommand(env))
 	asGroup(cmd)
@@ -57,6 +60,7 @@ func (e *environment) printKeys(infos []keys.Info) error {
 }
 
 func newKeyListCommand(env *environment) *cobra.Command {
+	var of keysFlag
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the keys, without their private parts",
@@ -66,18 +70,20 @@ func newKeyListCommand(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			ring, err := env.openKeys(cfg)
+			ring, err := of.open(env, cfg)
 			if err != nil {
 				return err
 			}
 			return env.printKeys(ring.List())
 		},
 	}
+	of.addTo(env, cmd)
 	env.addOutput(cmd)
 	return cmd
 }
 
 func newKeyCreateCommand(env *environment) *cobra.Command {
+	var of keysFlag
 	cmd := &cobra.Command{
 		Use:   "create [ALGORITHM]",
 		Short: "Make a spare key that is published and waits",
@@ -86,7 +92,8 @@ now on; it signs nothing until key rotate takes it into use. The first key of an
 algorithm is active at once.
 
 A server always has keys for ES256 and RS256. Others (` + strings.Join(keys.Asymmetric()[2:], ", ") + `)
-are there, and published, if you make them.`,
+are there, and published, if you make them. A client's own keys are those that it
+needs, which the server makes by itself where it may write to keys_dir.`,
 		Args:      arguments(0, 1),
 		ValidArgs: keys.Asymmetric(),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -94,15 +101,23 @@ are there, and published, if you make them.`,
 			if err != nil {
 				return err
 			}
-			return env.changeKeys(cmd, "key create", algorithms, (*keys.Ring).Create)
+			if of.client != "" {
+				made, err := env.firstKeys(cmd, of)
+				if err != nil || made && len(args) == 0 {
+					return err
+				}
+			}
+			return env.changeKeys(cmd, of, "key create", algorithms, (*keys.Ring).Create)
 		},
 	}
+	of.addTo(env, cmd)
 	env.addOutput(cmd)
 	return cmd
 }
 
 func newKeyRotateCommand(env *environment) *cobra.Command {
-	delay, atOnce := keys.PublicationDelay, false
+	delay, atOnce, revoke := keys.PublicationDelay, false, false
+	var of keysFlag
 	cmd := &cobra.Command{
 		Use:   "rotate [ALGORITHM]",
 		Short: "Let another key sign; the old one goes on verifying",
@@ -111,7 +126,9 @@ keys of unless one is named. The new key is published at once and signs when app
 time to learn it. The old one goes on verifying until key retire. Nobody notices.
 
 If a private key has leaked: rotate --now, then retire the old key with --now.
-Applications that keep the keys for a while may then refuse sign-ins for as long.`,
+Applications that keep the keys for a while may then refuse sign-ins for as long.
+For the keys of one client, --client with --revoke does it all: new keys sign at
+once, the old ones are deleted, and every grant and token of the client ends.`,
 		Args:      arguments(0, 1),
 		ValidArgs: keys.Asymmetric(),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -120,6 +137,12 @@ Applications that keep the keys for a while may then refuse sign-ins for as long
 				return err
 			}
 			switch {
+			case revoke && (of.client == "" || len(args) > 0):
+				return usage("--revoke is for all keys of one client", "give --client, and no algorithm")
+			case revoke && (atOnce || cmd.Flags().Changed("delay")):
+				return usage("--revoke waits for nothing", "leave --now and --delay out")
+			case revoke:
+				return env.revokeKeys(cmd, of)
 			case atOnce && cmd.Flags().Changed("delay"):
 				return usage("--now and --delay exclude each other", "leave one of them out")
 			case delay < 0:
@@ -127,13 +150,15 @@ Applications that keep the keys for a while may then refuse sign-ins for as long
 			case atOnce:
 				delay = 0
 			}
-			return env.changeKeys(cmd, "key rotate", algorithms, func(ring *keys.Ring, alg string) (keys.Info, error) {
+			return env.changeKeys(cmd, of, "key rotate", algorithms, func(ring *keys.Ring, alg string) (keys.Info, error) {
 				return ring.RotateAfter(alg, delay)
 			})
 		},
 	}
 	cmd.Flags().DurationVar(&delay, "delay", delay, "how long the new key is published before it signs")
 	cmd.Flags().BoolVar(&atOnce, "now", false, "let the new key sign at once, for emergencies")
+	cmd.Flags().BoolVar(&revoke, "revoke", false, "with --client: also delete the old keys and end the client's grants and tokens")
+	of.addTo(env, cmd)
 	env.addOutput(cmd)
 	return cmd
 }
@@ -148,12 +173,12 @@ func algorithms(args []string) ([]string, error) {
 }
 
 // changeKeys makes or rotates a key of each algorithm, and tells and records it.
-func (e *environment) changeKeys(cmd *cobra.Command, what string, algorithms []string, change func(ring *keys.Ring, alg string) (keys.Info, error)) error {
+func (e *environment) changeKeys(cmd *cobra.Command, of keysFlag, what string, algorithms []string, change func(ring *keys.Ring, alg string) (keys.Info, error)) error {
 	cfg, err := e.load()
 	if err != nil {
 		return err
 	}
-	ring, err := e.openKeys(cfg)
+	ring, err := of.open(e, cfg)
 	if err != nil {
 		return err
 	}
@@ -169,7 +194,7 @@ func (e *environment) changeKeys(cmd *cobra.Command, what string, algorithms []s
 			continue
 		}
 		made = append(made, info)
-		e.audit(cmd.Context(), cfg, what, slog.String("kid", info.Kid))
+		e.audit(cmd.Context(), cfg, what, slog.String("kid", info.Kid), slog.String("client", of.client))
 	}
 	if len(made) > 0 {
 		if err := e.printKeys(made); err != nil {
@@ -181,6 +206,7 @@ func (e *environment) changeKeys(cmd *cobra.Command, what string, algorithms []s
 
 func newKeyRetireCommand(env *environment) *cobra.Command {
 	atOnce := false
+	var of keysFlag
 	cmd := &cobra.Command{
 		Use:   "retire KID",
 		Short: "Delete a key: what it signed is no longer accepted",
@@ -190,20 +216,21 @@ active key of an algorithm is never deleted.`,
 		Args:              arguments(1, 1),
 		ValidArgsFunction: env.completeKey,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return env.retireKey(cmd, args[0], atOnce)
+			return env.retireKey(cmd, of, args[0], atOnce)
 		},
 	}
+	of.addTo(env, cmd)
 	cmd.Flags().BoolVar(&atOnce, "now", false, "don't wait until its ID tokens have expired")
 	env.addOutput(cmd)
 	return cmd
 }
 
-func (e *environment) retireKey(cmd *cobra.Command, kid string, atOnce bool) error {
+func (e *environment) retireKey(cmd *cobra.Command, of keysFlag, kid string, atOnce bool) error {
 	cfg, err := e.load()
 	if err != nil {
 		return err
 	}
-	ring, err := e.openKeys(cfg)
+	ring, err := of.open(e, cfg)
 	if err != nil {
 		return err
 	}
@@ -215,8 +242,10 @@ func (e *environment) retireKey(cmd *cobra.Command, kid string, atOnce bool) err
 			return withHint(fmt.Errorf("ID tokens that %s has signed may be valid until %s", kid, when(until)), "wait, or retire it with --now: those tokens are then refused")
 		}
 	}
-	if err := e.stillNeeded(cfg, ring, kid); err != nil {
-		return err
+	if of.client == "" {
+		if err := e.stillNeeded(cfg, ring, kid); err != nil {
+			return err
+		}
 	}
 	err = ring.Retire(kid)
 	if errors.Is(err, oidc.ErrNotFound) {
@@ -225,7 +254,7 @@ func (e *environment) retireKey(cmd *cobra.Command, kid string, atOnce bool) err
 	if err != nil {
 		return err
 	}
-	e.audit(cmd.Context(), cfg, "key retire", slog.String("kid", kid))
+	e.audit(cmd.Context(), cfg, "key retire", slog.String("kid", kid), slog.String("client", of.client))
 	return e.print(map[string]any{"retired": kid}, func(w io.Writer) { fmt.Fprintf(w, "key %s is deleted\n", kid) })
 }
 
@@ -258,6 +287,7 @@ func (e *environment) stillNeeded(cfg *config.Config, ring *keys.Ring, kid strin
 
 func newKeyImportCommand(env *environment) *cobra.Command {
 	alg := ""
+	var of keysFlag
 	cmd := &cobra.Command{
 		Use:   "import FILE",
 		Short: "Take a private key over that was made elsewhere",
@@ -283,12 +313,13 @@ it is: delete it if nobody else needs it.`,
 			if err != nil {
 				return fmt.Errorf("read the key: %w", err)
 			}
-			return env.changeKeys(cmd, "key import", []string{alg}, func(ring *keys.Ring, alg string) (keys.Info, error) {
+			return env.changeKeys(cmd, of, "key import", []string{alg}, func(ring *keys.Ring, alg string) (keys.Info, error) {
 				return ring.Import(data, alg)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&alg, "alg", "", "the `algorithm` that it signs with, if its kind leaves a choice")
+	of.addTo(env, cmd)
 	env.addOutput(cmd)
 	return cmd
 }

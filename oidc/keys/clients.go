@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -41,6 +42,22 @@ func clientDir(dir, clientID string) (string, error) {
 		return "", fmt.Errorf("keys of a client: %w", oidc.ErrNotFound)
 	}
 	return filepath.Join(dir, clientsFolder, clientID), nil
+}
+
+// RemoveClient deletes the keys of a client that is no more. That there are none is
+// no error.
+func RemoveClient(dir, clientID string) error {
+	path, err := clientDir(dir, clientID)
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(path); err != nil {
+		return fmt.Errorf("delete the keys of client %s: %w", clientID, err)
+	}
+	if err := syncFolder(filepath.Dir(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete the keys of client %s: %w", clientID, err)
+	}
+	return nil
 }
 
 // Clients are the keys of all clients that have their own. It is safe for

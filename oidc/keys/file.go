@@ -124,11 +124,11 @@ func readFolderOnce(dir string) (*folder, error) {
 	return f, nil
 }
 
-// ignored reports whether an entry is a file that is being written, the folder of
-// the clients' own keys, or what a file system puts at its root.
+// ignored reports whether an entry is a file that is being written, that of the lock,
+// the folder of the clients' own keys, or what a file system puts at its root.
 func ignored(entry fs.DirEntry) bool {
 	name := entry.Name()
-	return strings.HasPrefix(name, tempPrefix) || (name == "lost+found" || name == clientsFolder) && entry.IsDir()
+	return strings.HasPrefix(name, tempPrefix) || name == lockFile || (name == "lost+found" || name == clientsFolder) && entry.IsDir()
 }
 
 // doubles finds keys that are there twice: under one kid, a token could be

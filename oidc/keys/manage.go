@@ -125,6 +125,35 @@ func (r *Ring) Retire(kid string) error {
 	return err
 }
 
+// Replace puts a new key in the place of all others, algorithm by algorithm, and
+// deletes them: what they have signed is no longer accepted. For the keys of a client
+// whose secrets have leaked; nobody is given the time to learn the new ones.
+func (r *Ring) Replace() ([]Info, error) {
+	_, err := r.change(func(now time.Time) (string, error) {
+		old := r.view.Load().folder.keys
+		for _, alg := range r.view.Load().algs {
+			k, err := newKey(alg, now)
+			if err != nil {
+				return "", err
+			}
+			k.activeFrom = k.createdAt
+			if err := writeKey(r.dir, k); err != nil {
+				return "", err
+			}
+		}
+		for _, k := range old { // last: there is a key at every moment
+			if err := removeFile(r.dir, k.kid+".json"); err != nil {
+				return "", err
+			}
+		}
+		return "", nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.List(), nil
+}
+
 // change runs work under the folder's lock, on what the folder holds now, and
 // takes over what came of it. The Info is that of the key which work names.
 func (r *Ring) change(work func(now time.Time) (kid string, err error)) (Info, error) {

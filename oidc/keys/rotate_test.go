@@ -238,7 +238,7 @@ func TestProcessesThatStartTogetherAgree(t *testing.T) {
 		}
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil || len(files) != 3 {
+	if err != nil || len(files) != 4 { // with that of the lock
 		t.Errorf("files %v, error %v", files, err)
 	}
 }

@@ -15,16 +15,22 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// withLock runs work while no other process changes the folder. Readers need no
-// lock: every change is one rename. The lock is on the folder itself, so that it
-// leaves no file behind.
+// lockFile is empty and stays: NFS locks files that are open for writing, and no
+// folders, and several servers may share this one.
+const lockFile = ".lock"
+
+// withLock runs work while no other process changes the folder, on this machine or
+// on another one. Readers need no lock: every change is one rename.
 func withLock(dir string, work func() error) (err error) {
-	lock, err := os.Open(dir)
+	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return fmt.Errorf("lock the keys folder: %w", err)
 	}
 	// Closing gives the lock up, and so does the end of the process.
 	defer func() { err = errors.Join(err, lock.Close()) }()
+	if err := handOver(dir, lock); err != nil {
+		return fmt.Errorf("lock the keys folder: %w", err)
+	}
 	for {
 		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)
 		if !errors.Is(err, syscall.EINTR) {
