@@ -21,10 +21,16 @@ import (
 // ownAlgorithms returns the algorithms that a client with an issuer of its own needs
 // keys for. There is always one: a key set with nothing in it stops some libraries.
 func ownAlgorithms(c *oidc.Client) []string {
-	if slices.Contains(keys.Asymmetric(), c.IDTokenSignedResponseAlg) {
-		return []string{c.IDTokenSignedResponseAlg}
+	var needed []string
+	for _, r := range c.ResponseAlgs() {
+		if slices.Contains(keys.Asymmetric(), r.Alg) && !slices.Contains(needed, r.Alg) {
+			needed = append(needed, r.Alg)
+		}
 	}
-	return []string{keys.ES256}
+	if len(needed) == 0 {
+		return []string{keys.ES256}
+	}
+	return needed
 }
 
 // keysOf returns the keys of a client with an issuer of its own. A client that has

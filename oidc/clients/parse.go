@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"gatehouse/oidc"
+	"gatehouse/oidc/keys"
 )
 
 // MaxFile is the largest client file, in bytes.
@@ -57,6 +58,9 @@ func Warnings(c *oidc.Client) []oidc.Problem {
 	}
 	if NeedsSealedSecret(c) && c.SecretSealed == "" {
 		warn("client_secret_sealed", c.ID+" signs with its secret, which this server does not know", "give it a new one with gatehouse client reset-secret")
+	}
+	if c.IDTokenSignedResponseAlg == keys.None {
+		warn("id_token_signed_response_alg", "ID tokens of "+c.ID+" are not signed: nobody who is shown one can tell who made it", "choose an algorithm as soon as the application knows one")
 	}
 	if !c.RequirePKCE && c.HasGrantType(grantCode) {
 		warn("require_pkce", c.ID+" goes without PKCE: a code that leaks can be used by whoever finds it", "leave require_pkce out as soon as the application can do PKCE")

@@ -70,6 +70,8 @@ func TestAFileWithEveryKeyBecomesAClient(t *testing.T) {
 		}},
 		GroupsClaim: oidc.GroupsClaim{Format: "dn", Match: "^cn=cloud", Max: 50}, ClaimsInIDToken: true,
 		SubjectType: "attribute", SubjectAttribute: "uid", IDTokenSignedResponseAlg: "RS256",
+		UserInfoSignedResponseAlg: "ES256", AccessTokenSignedResponseAlg: "PS256",
+		DefaultResource: "https://api.example.org", ResourceIdentifiers: []string{"urn:example:full", "full-api"},
 		Lifespans: oidc.Lifespans{Code: 30 * time.Second, Access: 10 * time.Minute, ID: 2 * time.Hour, Refresh: 14 * 24 * time.Hour},
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -113,6 +115,10 @@ claims_in_id_token: true
 subject_type: attribute
 subject_attribute: uid
 id_token_signed_response_alg: RS256
+userinfo_signed_response_alg: ES256
+access_token_signed_response_alg: PS256
+default_resource: https://api.example.org
+resource_identifiers: ["urn:example:full", full-api]
 lifespans: {code: 30s, access: 10m, id: 2h, refresh: 14d}
 `
 

@@ -101,6 +101,10 @@ func (d *draft) finishAlgorithms() {
 			d.problem(d.lines[r.Key], r.Key, r.Alg+" needs a secret, and a public client has none", "choose another algorithm")
 		}
 	}
+	if key := "id_token_signed_response_alg"; c.IDTokenSignedResponseAlg == keys.None && d.clean(key) && slices.ContainsFunc(c.ResponseTypes, givesIDToken) {
+		// OpenID Connect Dynamic Client Registration 1.0, section 2.
+		d.problem(d.lines[key], key, "none is there, but a response type leads ID tokens through the browser", "choose an algorithm, or leave only code and token in response_types")
+	}
 	if alg, key := c.RequestObjectSigningAlg, "request_object_signing_alg"; d.clean(key) {
 		switch {
 		case alg == keys.None && c.RequireSignedRequestObject:
@@ -111,6 +115,10 @@ func (d *draft) finishAlgorithms() {
 			d.problem(d.lines[key], key, alg+" needs public keys of the application", "add jwks or jwks_uri")
 		}
 	}
+}
+
+func givesIDToken(responseType string) bool {
+	return slices.Contains(strings.Fields(responseType), "id_token")
 }
 
 func (d *draft) setJWKS(v value) {

@@ -66,6 +66,34 @@ func TestKeysOfAClientAreReadAsTheyWereWritten(t *testing.T) {
 	}
 }
 
+func TestWhatIsSignedWithASecretNeedsItSealed(t *testing.T) {
+	t.Parallel()
+	parse := func(text string) *oidc.Client {
+		t.Helper()
+		c, problems := clients.Parse("app.yaml", []byte("client_id: app\nredirect_uris: https://app.example.org/cb\nclient_secret_hash: "+hash+"\nscopes: {everyone: [openid]}\n"+text))
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		return c
+	}
+	for text, want := range map[string]bool{
+		"":                                      false,
+		"userinfo_signed_response_alg: HS256\n": true,
+		"access_token_signed_response_alg: HS384\n":                                      true,
+		"id_token_signed_response_alg: HS512\n":                                          true,
+		"access_token_signed_response_alg: RS256\nuserinfo_signed_response_alg: ES256\n": false,
+		"id_token_signed_response_alg: none\n":                                           false,
+	} {
+		if clients.NeedsSealedSecret(parse(text)) != want {
+			t.Errorf("%q: %v", text, !want)
+		}
+	}
+	unsigned := clients.Warnings(parse("id_token_signed_response_alg: none\nresponse_types: [code]\n"))
+	if len(unsigned) != 1 || unsigned[0].Key != "id_token_signed_response_alg" {
+		t.Errorf("nobody is warned: %v", unsigned)
+	}
+}
+
 func TestWhatAClientSignsWithIsHeldTogether(t *testing.T) {
 	t.Parallel()
 	const (
@@ -89,6 +117,9 @@ func TestWhatAClientSignsWithIsHeldTogether(t *testing.T) {
 		"a request signed without keys": {basic + "request_object_signing_alg: PS256\n", "request_object_signing_alg", "needs public keys"},
 		"a public client's MAC":         {"token_endpoint_auth_method: none\nrequest_object_signing_alg: HS256\n", "request_object_signing_alg", "needs a secret"},
 		"unsigned, and signed":          {basic + "request_object_signing_alg: none\nrequire_signed_request_object: true\n", "request_object_signing_alg", "wants a signature"},
+		"ID tokens unsigned in hybrid":  {basic + "grant_types: [authorization_code, implicit]\nresponse_types: [code, code id_token]\nid_token_signed_response_alg: none\n", "id_token_signed_response_alg", "through the browser"},
+		"unsigned userinfo":             {basic + "userinfo_signed_response_alg: none\n", "userinfo_signed_response_alg", "not supported"},
+		"a public client's userinfo":    {"token_endpoint_auth_method: none\nuserinfo_signed_response_alg: HS512\n", "userinfo_signed_response_alg", "needs a secret"},
 		"a secret as sealed":            {basic + "client_secret_sealed: hunter2\n", "client_secret_sealed", "not a sealed secret"},
 		"a public client's secret":      {"token_endpoint_auth_method: none\nclient_secret_sealed: sealed:" + strings.Repeat("A", 80) + "\n", "client_secret_sealed", "has no secret"},
 		"a request at javascript:":      {basic + "request_uris: ['javascript:alert(1)']\n", "request_uris", "only https"},

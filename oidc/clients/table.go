@@ -277,9 +277,14 @@ var fields = []field{
 		set: func(d *draft, v value) { d.client.SubjectAttribute = v.text },
 	},
 	{
-		key: "id_token_signed_response_alg", kind: kindText, def: keys.ES256, values: signingAlgorithms(),
-		doc: "How ID tokens are signed. RS256 for applications that know nothing newer; HS256 to HS512 sign with the client's secret; all others but ES256 need a key that `gatehouse key create` makes.",
+		key: "id_token_signed_response_alg", kind: kindText, def: keys.ES256, values: append(signingAlgorithms(), keys.None),
+		doc: "How ID tokens are signed. RS256 for applications that know nothing newer; HS256 to HS512 sign with the client's secret; all others but ES256 need a key that `gatehouse key create` makes. none leaves them unsigned, for an application of the code flow alone that can't do better: it then trusts its connection to the token endpoint. none is not announced to anybody.",
 		set: func(d *draft, v value) { d.client.IDTokenSignedResponseAlg = v.text },
+	},
+	{
+		key: "userinfo_signed_response_alg", kind: kindText, def: "none: userinfo is JSON", values: signingAlgorithms(),
+		doc: "Makes the answers of userinfo JWTs, signed like this, with iss and aud (OpenID Connect Core 1.0, section 5.3.2). The keys are those for ID tokens.",
+		set: func(d *draft, v value) { d.client.UserInfoSignedResponseAlg = v.text },
 	},
 	{
 		key: "own_issuer", kind: kindFlag, def: "false",

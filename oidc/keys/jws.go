@@ -151,6 +151,17 @@ func (j *JWS) VerifyNone() error {
 	return nil
 }
 
+// Unsigned returns claims as a compact JWS that says of itself that nobody signed it
+// (RFC 7518, section 3.6).
+func Unsigned(claims any) (string, error) {
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("write an unsigned token: %w", err)
+	}
+	encoding := base64.RawURLEncoding
+	return encoding.EncodeToString([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + encoding.EncodeToString(payload) + ".", nil
+}
+
 // SignMAC returns claims as a compact JWS signed with a shared secret; typ "" is
 // JWT. There is no kid: both sides know the one secret.
 func SignMAC(alg, typ string, secret []byte, claims any) (string, error) {

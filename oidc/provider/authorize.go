@@ -14,6 +14,7 @@ import (
 	"github.com/ory/fosite"
 
 	"gatehouse/oidc"
+	"gatehouse/oidc/keys"
 	"gatehouse/oidc/store"
 )
 
@@ -189,6 +190,8 @@ func checkResponse(a *Authorization) error {
 		return fail("unauthorized_client", "the client may not use the authorization code grant")
 	case (a.wants("token") || a.wants("id_token")) && !c.HasGrantType("implicit"): // RFC 7591, section 2.1
 		return fail("unauthorized_client", "the client may not use the implicit grant")
+	case a.wants("id_token") && c.IDTokenSignedResponseAlg == keys.None: // OpenID Connect Core 1.0, section 2
+		return fail("unauthorized_client", "ID tokens of this client are not signed, and must not come through a browser")
 	case a.wants("id_token") && a.Form.Get("nonce") == "": // OpenID Connect Core 1.0, sections 3.2.2.1 and 3.3.2.11
 		return fail("invalid_request", "nonce is missing, which this response type needs")
 	case a.wants("id_token") && !slices.Contains(strings.Fields(a.Form.Get("scope")), "openid"):

@@ -63,6 +63,7 @@ func (p *Provider) discoveryDocument(c *oidc.Client, algorithms []string) ([]byt
 		"grant_types_supported":                          append([]string{"implicit"}, grantTypesSupported...),
 		"subject_types_supported":                        []string{"public", "pairwise"},
 		"id_token_signing_alg_values_supported":          idTokenAlgs,
+		"userinfo_signing_alg_values_supported":          idTokenAlgs,
 		"code_challenge_methods_supported":               []string{"S256"},
 		"prompt_values_supported":                        []string{"none", "login", "consent", "select_account"},
 		"display_values_supported":                       []string{"page"},

@@ -13,6 +13,7 @@ import (
 
 	"gatehouse/oidc"
 	"gatehouse/oidc/claims"
+	"gatehouse/oidc/keys"
 )
 
 // idTokenParts are what an ID token vouches for beside the person.
@@ -36,8 +37,11 @@ func (p *Provider) idToken(c *oidc.Client, s *session, with idTokenParts, now ti
 	token := p.claimsFor(c, s.person, s.scopes, s.grant.Claims.IDToken, c.ClaimsInIDToken || alone)
 	maps.Copy(token, map[string]any{
 		"iss": p.issuerOf(c), "sub": s.person.subject, "aud": c.ID, "azp": c.ID,
-		"exp": now.Add(p.lifespans(c).ID).Unix(), "iat": now.Unix(), "auth_time": s.grant.AuthTime.Unix(), "jti": oidc.NewID(),
+		"exp": now.Add(p.lifespans(c).ID).Unix(), "iat": now.Unix(), "jti": oidc.NewID(),
 	})
+	if !s.grant.AuthTime.IsZero() {
+		token["auth_time"] = s.grant.AuthTime.Unix()
+	}
 	if len(s.grant.AMR) > 0 {
 		token["amr"] = s.grant.AMR
 	}
@@ -48,6 +52,9 @@ func (p *Provider) idToken(c *oidc.Client, s *session, with idTokenParts, now ti
 		if value != "" {
 			token[name] = value
 		}
+	}
+	if alg == keys.None {
+		return keys.Unsigned(token)
 	}
 	signed, err := p.signFor(c, alg, "JWT", token)
 	if err != nil {
@@ -70,9 +77,9 @@ func (p *Provider) claimsFor(c *oidc.Client, who person, scopes, names []string,
 
 // halfHash is at_hash and c_hash: the left half of the hash that the ID token's
 // algorithm uses (OpenID Connect Core 1.0, section 3.1.3.6); EdDSA with Ed25519
-// uses SHA-512. Of nothing it is nothing.
+// uses SHA-512. Of nothing it is nothing, and so it is for none, which has no hash.
 func halfHash(alg, text string) string {
-	if text == "" {
+	if text == "" || alg == keys.None {
 		return ""
 	}
 	var h hash.Hash

@@ -115,6 +115,11 @@ func (p *Provider) narrowDocument(document map[string]any, c *oidc.Client) {
 	}
 	document["grant_types_supported"] = c.GrantTypes
 	document["id_token_signing_alg_values_supported"] = []string{c.IDTokenSignedResponseAlg}
+	if alg := c.UserInfoSignedResponseAlg; alg != "" {
+		document["userinfo_signing_alg_values_supported"] = []string{alg}
+	} else {
+		delete(document, "userinfo_signing_alg_values_supported")
+	}
 	document["require_pushed_authorization_requests"] = p.RequirePushed || c.RequirePushedAuthorizationRequests
 	document["subject_types_supported"] = []string{"public"}
 	if c.SubjectType == "pairwise" {

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,50 +12,68 @@ import (
 )
 
 // UserInfo answers the userinfo endpoint by GET and POST (OpenID Connect Core
-// 1.0, section 5.3).
+// 1.0, section 5.3), as JSON or as a JWT.
 func (p *Provider) UserInfo() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer, err := p.userInfo(r)
-		if err != nil {
-			p.writeError(w, r, err)
-			return
+		c, answer, err := p.userInfo(r)
+		signed := ""
+		if err == nil && c.UserInfoSignedResponseAlg != "" {
+			signed, err = p.signUserInfo(c, answer)
 		}
-		writeJSON(w, http.StatusOK, answer)
+		switch {
+		case err != nil:
+			p.writeError(w, r, err)
+		case signed != "":
+			write(w, http.StatusOK, "application/jwt", []byte(signed))
+		default:
+			writeJSON(w, http.StatusOK, answer)
+		}
 	})
 }
 
-func (p *Provider) userInfo(r *http.Request) (map[string]any, error) {
+// signUserInfo returns userinfo as a JWT (section 5.3.2). It has no exp, which
+// keeps it from being taken for an ID token.
+func (p *Provider) signUserInfo(c *oidc.Client, answer map[string]any) (string, error) {
+	answer["iss"], answer["aud"] = p.issuerOf(c), c.ID
+	signed, err := p.signFor(c, c.UserInfoSignedResponseAlg, "JWT", answer)
+	if err != nil {
+		return "", fmt.Errorf("sign userinfo: %w", err)
+	}
+	return signed, nil
+}
+
+func (p *Provider) userInfo(r *http.Request) (*oidc.Client, map[string]any, error) {
 	ctx := r.Context()
 	secret, err := bearerToken(r)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	token, grant, c, err := p.access(ctx, secret)
 	if errors.Is(err, errInactive) {
-		return nil, fail("invalid_token", "the access token is unknown, expired or revoked").because(err)
+		return nil, nil, fail("invalid_token", "the access token is unknown, expired or revoked").because(err)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := p.checkAddress(ctx, c); err != nil {
-		return nil, fail("invalid_token", "the access token is unknown, expired or revoked").because(err)
+		return nil, nil, fail("invalid_token", "the access token is unknown, expired or revoked").because(err)
 	}
 	if !p.meantForUs(c, token) { // RFC 9068, section 4
-		return nil, fail("invalid_token", "the access token is meant for another server")
+		return nil, nil, fail("invalid_token", "the access token is meant for another server")
 	}
 	if grant.Subject == "" || !slices.Contains(token.Scopes, "openid") {
-		return nil, fail("insufficient_scope", "the access token was not granted the openid scope")
+		return nil, nil, fail("insufficient_scope", "the access token was not granted the openid scope")
 	}
 	who, err := p.live(ctx, c, grant, token.Scopes)
 	if errors.Is(err, errNoLonger) {
-		return nil, fail("invalid_token", "the grant no longer holds").because(err)
+		return nil, nil, fail("invalid_token", "the grant no longer holds").because(err)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	answer := p.claimsFor(c, who, who.decision.Granted, grant.Claims.UserInfo, true)
 	answer["sub"] = who.subject
-	return answer, nil
+	return c, answer, nil
 }
 
 // bearerToken reads the access token from the header or from the posted form,
