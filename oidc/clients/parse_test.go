@@ -226,7 +226,7 @@ func TestEveryMistakeIsRefusedWithItsKeyAndAHint(t *testing.T) {
 		"a truth that is none":                  {nextcloud + "require_pkce: maybe\n", 11, "require_pkce", "neither true nor false"},
 		"an unknown consent":                    {with("consent", "implicit"), 10, "consent", "explicit"},
 		"an unknown way with missing scopes":    {nextcloud + "on_missing_scope: ignore\n", 11, "on_missing_scope", "refuse or narrow"},
-		"an algorithm we don't have":            {nextcloud + "id_token_signed_response_alg: none\n", 11, "id_token_signed_response_alg", "is not supported"},
+		"an algorithm we don't have":            {nextcloud + "id_token_signed_response_alg: RS1\n", 11, "id_token_signed_response_alg", "is not supported"},
 		"a group that is a name":                {nextcloud + "allowed_groups: [staff]\n", 11, "allowed_groups", "not a distinguished name"},
 		"a group twice, spelt differently":      {nextcloud + "allowed_groups: ['cn=a,dc=x', 'CN=A, DC=x']\n", 11, "allowed_groups", "same group"},
 		"no allowed group":                      {nextcloud + "allowed_groups: []\n", 11, "allowed_groups", "empty"},
