@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"maps"
@@ -8,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	goidc "github.com/coreos/go-oidc/v3/oidc"
 
 	"gatehouse/oidc"
 	"gatehouse/oidc/keys"
@@ -288,5 +291,115 @@ func certPageLinks(p *party) {
 		if !strings.Contains(g.Body, want) {
 			p.Errorf("the sign-in page lacks %s", want)
 		}
+	}
+}
+
+func certJWTAccess(p *party) {
+	q := p.as("jwt-access")
+	k := q.all("alice", "scope", "openid email")
+	header, claims := jwtPart(k.access, 0), claimsOf(k.access)
+	if header["typ"] != "at+jwt" || header["alg"] != "RS256" || !p.signedByUs(k.access) {
+		p.Errorf("%v %v", header, claims)
+	}
+	for _, name := range []string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti"} { // RFC 9068, section 2.2
+		if claims[name] == nil {
+			p.Errorf("%s is missing: %v", name, claims)
+		}
+	}
+	if claims["client_id"] != "jwt-access" || claims["sub"] != k.back["sub"] || claims["scope"] != "openid email" || claims["email"] != nil {
+		p.Errorf("%v", claims)
+	}
+	if info := q.userinfo(k.access); info["email"] != "alice@example.org" {
+		p.Errorf("%v", info)
+	}
+	if status, _ := q.at("/oauth2/revoke", url.Values{"token": {k.access}}); status != http.StatusOK {
+		p.Errorf("%d", status)
+	}
+	if _, body := q.at("/oauth2/introspect", url.Values{"token": {k.access}}); body["active"] != false {
+		p.Errorf("a revoked one is active: %v", body)
+	}
+}
+
+func certResource(p *party) {
+	q := p.as("jwt-access")
+	k := q.all("alice", "resource", "https://api.example.org")
+	if aud := claimsOf(k.access)["aud"]; aud != "https://api.example.org" && !isListWith(aud, "https://api.example.org") || isListWith(claimsOf(k.access)["aud"], "https://files.example.org") {
+		p.Errorf("aud is %v", aud)
+	}
+	if _, body := p.as("api").at("/oauth2/introspect", url.Values{"token": {k.access}}); body["active"] != true {
+		p.Errorf("the API that it is for sees %v", body)
+	}
+	if _, body := p.at("/oauth2/introspect", url.Values{"token": {k.access}}); len(body) != 1 {
+		p.Errorf("another client sees %v", body)
+	}
+	form := q.request("resource", "https://elsewhere.example")
+	if got := q.refused(q.visit(form), form); got != "invalid_target" {
+		p.Errorf("a resource that the client may not ask for: %q", got)
+	}
+	answer := q.signIn("alice", q.request("resource", "https://api.example.org"))
+	request := q.redeem(answer)
+	request.Set("resource", "https://files.example.org")
+	if status, body := q.token(request); status != http.StatusBadRequest || body["error"] != "invalid_target" {
+		p.Errorf("a resource that was not granted: %d %v", status, body)
+	}
+}
+
+func isListWith(value any, text string) bool {
+	values, _ := value.([]any)
+	for _, v := range values {
+		if v == text {
+			return true
+		}
+	}
+	return false
+}
+
+// certOwnIssuer is row D2: nothing of one issuer is worth anything at another.
+func certOwnIssuer(p *party) {
+	issuer := p.op.URL + "/oauth2/openid/own"
+	own, err := goidc.NewProvider(context.Background(), issuer)
+	if err != nil {
+		p.Fatal(err)
+	}
+	var document map[string]any
+	if err := own.Claims(&document); err != nil || document["issuer"] != issuer {
+		p.Fatalf("%v %v", document, err)
+	}
+	for name, value := range document {
+		if address, ok := value.(string); ok && strings.HasSuffix(name, "_endpoint") && !strings.HasPrefix(address, issuer+"/") {
+			p.Errorf("%s is %s", name, address)
+		}
+	}
+	q := p.as("own")
+	form := q.request("scope", "openid email")
+	g := p.browser.get(own.Endpoint().AuthURL + "?" + form.Encode()).signIn("alice")
+	if g.Location == nil || g.Location.Query().Get("iss") != issuer {
+		p.Fatalf("%d %v", g.Status, g.Location)
+	}
+	request := q.redeem(g.Location.Query())
+	if status, body := q.token(request); status != http.StatusUnauthorized {
+		p.Errorf("the server's own endpoint takes the code: %d %v", status, body)
+	}
+	answered := p.browser.post(own.Endpoint().TokenURL, request, "own", appSecret)
+	body := q.json(answered)
+	raw, _ := body["id_token"].(string)
+	access, _ := body["access_token"].(string)
+	if _, err := own.Verifier(&goidc.Config{ClientID: "own", SupportedSigningAlgs: []string{"RS256"}}).Verify(context.Background(), raw); err != nil {
+		p.Error(err)
+	}
+	if p.as("own").valid(raw) {
+		p.Error("the server's own keys verify it too")
+	}
+	for address, want := range map[string]int{p.op.URL + "/oauth2/userinfo": http.StatusUnauthorized, issuer + "/userinfo": http.StatusOK} {
+		if g := p.browser.send(http.MethodGet, address, "", "Authorization", "Bearer "+access); g.Status != want {
+			p.Errorf("%s: %d", address, g.Status)
+		}
+	}
+	if g := p.browser.send(http.MethodGet, issuer+"/userinfo", "", "Authorization", "Bearer "+p.fresh().all("alice").access); g.Status != http.StatusUnauthorized {
+		p.Errorf("a token of the server's own issuer opens the client's: %d", g.Status)
+	}
+	hint := p.request("prompt", "none", "id_token_hint", raw)
+	if got := p.refused(p.visit(hint), hint); got != "invalid_request" {
+		p.Errorf("a hint of another issuer: %q", got)
 	}
 }

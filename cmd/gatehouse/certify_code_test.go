@@ -179,6 +179,9 @@ func certFiles() map[string]string {
 	add := func(id, rest string) { files["clients.d/"+id+".yaml"] = clientYAML(id, certScopes+rest) }
 	add("own-query", "require_pkce: false\nid_token_signed_response_alg: RS256\n")
 	files["clients.d/own-query.yaml"] = strings.Replace(files["clients.d/own-query.yaml"], "["+appRedirect+"]", `["`+ownQuery+`"]`, 1)
+	add("jwt-access", "require_pkce: false\nid_token_signed_response_alg: RS256\naccess_token_signed_response_alg: RS256\naudience: [\"https://api.example.org\", \"https://files.example.org\"]\n")
+	add("api", "resource_identifiers: [\"https://api.example.org\"]\n")
+	add("own", "require_pkce: false\nid_token_signed_response_alg: RS256\nown_issuer: true\n")
 	add("machine", "")
 	files["clients.d/machine.yaml"] = strings.Replace(files["clients.d/machine.yaml"], "redirect_uris: ["+appRedirect+"]\n", "", 1)
 	files["clients.d/machine.yaml"] = strings.Replace(files["clients.d/machine.yaml"], "[authorization_code, refresh_token, client_credentials]", "[client_credentials]", 1)

@@ -308,6 +308,18 @@ func certifyRules() []rule {
 			shows: "A pairwise sub is the same for a host and another for others.",
 		},
 		{
+			id: "jwt-access-token", section: "RFC 9068, sections 2 and 4", profiles: []string{profileBeyond}, check: certJWTAccess,
+			shows: "Access tokens are JWTs where the operator wants it: typ at+jwt, no claim of the person but sub; they open userinfo and are revoked like any other.",
+		},
+		{
+			id: "resource", section: "RFC 8707, section 2", profiles: []string{profileBeyond}, check: certResource,
+			shows: "A client asks for a token for one resource, which alone sees it; one that it may not ask for, or did not, is invalid_target.",
+		},
+		{
+			id: "own-issuer", section: "OpenID Connect Discovery 1.0, section 4; RFC 9700, section 4.4; RFC 9207", profiles: []string{profileBeyond}, check: certOwnIssuer,
+			shows: "A client may have an issuer of its own; codes, tokens and hints of one issuer are worth nothing at another.",
+		},
+		{
 			id: "introspection", section: "RFC 7662, section 2", profiles: []string{profileBeyond}, check: certIntrospection,
 			shows: "A client sees its own tokens and no others; refresh tokens have their own exp.",
 		},

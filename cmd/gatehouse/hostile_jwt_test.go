@@ -170,7 +170,8 @@ func sha256Hex(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]by
 // doors are all places of this server that take a JWT.
 func doors(p *party, set []byte) []door {
 	_, hint := p.all("alice").id()
-	signs, asserts := p.as(p.id+"-signs"), p.as("asserts")
+	signs, asserts, api := p.as(p.id+"-signs"), p.as("asserts"), p.as("jwt-access")
+	access := api.fresh().all("alice")
 	own := p.op.keys.JWKS()
 	return []door{
 		{
@@ -215,6 +216,22 @@ func doors(p *party, set []byte) []door {
 				return asksToSignIn(g) || g.answer().Has("code")
 			},
 		},
+		{
+			name: "access token", ring: set, header: map[string]any{"alg": "RS256", "typ": "at+jwt"},
+			claims:  func() map[string]any { return claimsOf(access.access) },
+			genuine: func(map[string]any) string { return access.access },
+			open: func(token string) bool {
+				g := newPerson(p.T).send(http.MethodGet, p.op.URL+"/oauth2/userinfo", "", "Authorization", "Bearer "+strings.ReplaceAll(token, "\n", ""))
+				if g.Status != http.StatusOK && g.Status != http.StatusUnauthorized {
+					p.Errorf("access token: %d %s", g.Status, g.Body)
+				}
+				_, body := api.at("/oauth2/introspect", url.Values{"token": {token}})
+				if body["active"] != (g.Status == http.StatusOK) && !strings.Contains(token, "\n") {
+					p.Errorf("userinfo and introspection disagree about %.60s: %d %v", token, g.Status, body)
+				}
+				return body["active"] == true
+			},
+		},
 	}
 }
 
@@ -240,4 +257,65 @@ func TestNoForgedTokenOpensAnyDoor(t *testing.T) {
 	if len(trap.asked) != 0 {
 		t.Errorf("the server went where a token sent it: %v", trap.asked)
 	}
+}
+
+// What was made for one door opens no other: an ID token is no access token, an
+// access token no hint, an assertion no request object (RFC 8725, section 2.8).
+func TestEachTokenOpensItsOwnDoorOnly(t *testing.T) {
+	t.Parallel()
+	op := startCertSite(t, ldaptest.Start(t), certFiles())
+	p := newParty(t, op, "code", "")
+	api, signs, asserts := p.as("jwt-access"), p.as(p.id+"-signs"), p.as("asserts")
+	set := []byte(p.browser.get(op.URL + "/oauth2/jwks").Body)
+	all := doors(p, set)
+	k := p.all("alice", "scope", "openid offline_access")
+	j := api.fresh().all("alice", "scope", "openid offline_access")
+	now := op.clock.Now().Unix()
+	tokens := map[string]string{
+		"ID token": k.rawBack, "ID token of another client": j.rawBack, "opaque access token": k.access, "access token": j.access, "refresh token": k.refresh,
+		"code": p.fresh().signIn("alice", p.request()).Get("code"), "request_uri": p.push(p.request()).Get("request_uri"),
+		"client assertion of another client": signs.signed(keys.RS256, map[string]any{"iss": signs.id, "sub": signs.id, "aud": op.URL, "exp": now + 60, "jti": oidc.NewID()}),
+		"client assertion":                   all[1].genuine(all[1].claims()),
+		"request object":                     all[2].genuine(all[2].claims()),
+		"request object with a typ":          typed(t, op, "oauth-authz-req+jwt", map[string]any{"iss": asserts.id, "sub": asserts.id, "aud": op.URL, "exp": now + 60, "jti": oidc.NewID()}),
+	}
+	opens := map[string][]string{
+		"id_token_hint":    {"ID token", "ID token of another client"}, // a hint needs no audience: OpenID Connect Core 1.0, section 3.1.2.1
+		"client assertion": {"client assertion"}, "request object": {"request object"}, "access token": {"access token"},
+	}
+	for _, d := range all {
+		if d.name == "access token" {
+			continue // the opaque ones and refresh tokens are what introspection is for
+		}
+		for name, token := range tokens {
+			if taken := d.open(token); taken != slices.Contains(opens[d.name], name) {
+				t.Errorf("%s at the door of the %s: taken %v", name, d.name, taken)
+			}
+		}
+	}
+	for name, token := range tokens {
+		want := http.StatusUnauthorized
+		if strings.HasSuffix(name, "access token") {
+			want = http.StatusOK
+		}
+		if g := newPerson(t).send(http.MethodGet, op.URL+"/oauth2/userinfo", "", "Authorization", "Bearer "+token); g.Status != want {
+			t.Errorf("%s at userinfo: %d", name, g.Status)
+		}
+		for _, grant := range []url.Values{{"grant_type": {"authorization_code"}, "code": {token}, "redirect_uri": {appRedirect}}, {"grant_type": {"refresh_token"}, "refresh_token": {token}}} {
+			mine := grant.Has("code") && name == "code" || grant.Has("refresh_token") && name == "refresh token"
+			if status, _ := p.token(grant); (status == http.StatusOK) != mine {
+				t.Errorf("%s as %v: %d", name, grant["grant_type"], status)
+			}
+		}
+	}
+}
+
+// typed signs with a typ of its own.
+func typed(t *testing.T, op *certSite, typ string, claims map[string]any) string {
+	t.Helper()
+	token, err := op.keys.Sign(keys.RS256, typ, claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
 }
