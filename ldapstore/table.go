@@ -12,6 +12,10 @@ import (
 // objectSID is the attribute that Active Directory tells groups apart by.
 const objectSID = "objectSid"
 
+// changedAttribute is when an entry was changed last, with every server (RFC 4512,
+// section 3.4.4).
+const changedAttribute = "modifyTimestamp"
+
 // table is a Kind with the options laid over it, and what follows from both.
 type table struct {
 	Kind
@@ -38,7 +42,7 @@ func newTable(k Kind, o *Options) *table {
 		t.states = append(t.states, rule)
 	}
 	t.userAttributes = unique(o.Attributes, k.LoginAttributes,
-		[]string{k.IDAttribute, k.PasswordExpiry, k.MemberOfAttribute, k.MemberNameSource, k.PrimaryGroupSource})
+		[]string{k.IDAttribute, k.PasswordExpiry, k.MemberOfAttribute, k.MemberNameSource, k.PrimaryGroupSource, changedAttribute})
 	if k.PrimaryGroupAttribute == objectSID {
 		t.userAttributes = append(t.userAttributes, objectSID)
 	}
@@ -91,6 +95,9 @@ func (t *table) user(e *entry, now time.Time) (*oidc.User, error) {
 		return nil, unavailable("reading an entry", err)
 	}
 	u := &oidc.User{ID: id, DN: e.dn, State: state, Attributes: e.text()}
+	if at, err := parseGeneralizedTime(e.first(changedAttribute)); err == nil {
+		u.ChangedAt = at
+	}
 	for _, attribute := range t.LoginAttributes {
 		if u.Username = e.naming(attribute); u.Username != "" {
 			break

@@ -3,6 +3,7 @@ package oidc
 import (
 	"context"
 	"strings"
+	"time"
 )
 
 // User is one person as the directory describes them at this moment. A User is
@@ -22,6 +23,9 @@ type User struct {
 	Attributes map[string][]string
 	// Groups are all groups the person belongs to, directly or through others.
 	Groups []Group
+	// ChangedAt is when the entry itself was changed last, renamed included, by the
+	// directory's clock and to the second; zero where that is not told.
+	ChangedAt time.Time
 	// PasswordExpired is set by Authenticate alone: the password is past its time,
 	// the directory grants some more sign-ins with it (grace), and PasswordChanger
 	// can replace it.

@@ -188,11 +188,14 @@ func TestADirectoryThatStandsStillCostsNoGrant(t *testing.T) {
 
 // refreshHere refreshes without a network in between, so that only the server's own
 // time is measured.
-func (s *site) refreshHere(token string) (int, map[string]any) {
+func (s *site) refreshHere(token string) (int, map[string]any) { return s.refreshAs("app", token) }
+
+// refreshAs does so for any client.
+func (s *site) refreshAs(client, token string) (int, map[string]any) {
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}}
 	r := httptest.NewRequest(http.MethodPost, s.URL+"/oauth2/token", strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.SetBasicAuth("app", appSecret)
+	r.SetBasicAuth(client, appSecret)
 	w := httptest.NewRecorder()
 	s.house.web.Handler().ServeHTTP(w, r)
 	var body map[string]any

@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -244,7 +243,7 @@ func (p *Provider) noLonger(user *oidc.User, g oidc.Grant) error {
 		return nil //nolint:nilerr // what becomes of the grants of a client is not for the directory to say
 	}
 	if decision := claims.Narrow(c, user, g.Scopes); !decision.Admitted {
-		return fmt.Errorf("%w: %s", errNoLonger, whyNot(decision, user))
+		return refusal(decision, user)
 	}
 	return nil
 }

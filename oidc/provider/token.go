@@ -59,7 +59,7 @@ func (p *Provider) token(r *http.Request) (map[string]any, error) {
 		if len(s.refresh.Scopes) > 0 {
 			held = s.refresh.Scopes
 		}
-		s.person, err = p.live(ctx, clientOf(request), s.grant, held)
+		s.person, err = p.liveForGood(ctx, clientOf(request), s.grant, held)
 		if errors.Is(err, errNoLonger) {
 			if err := p.endGrant(ctx, s.grant, oidc.EventRevoked, err); err != nil {
 				return nil, err
