@@ -77,6 +77,8 @@ type Lifespans struct {
 	Refresh time.Duration `mapstructure:"refresh"`
 	// PushedRequest is how long a pushed authorization request can be used.
 	PushedRequest time.Duration `mapstructure:"pushed_request"`
+	// DeviceCode is how long a device may wait for its person.
+	DeviceCode time.Duration `mapstructure:"device_code"`
 }
 
 // Outbound says where requests may go whose address an application has named.

@@ -84,7 +84,7 @@ keys_dir: keys
 templates_dir: templates
 static_dir: static
 log: {level: debug, format: json}
-lifespans: {code: 30s, access: 10m, id: 2h, refresh: 14d, pushed_request: 90s}
+lifespans: {code: 30s, access: 10m, id: 2h, refresh: 14d, pushed_request: 90s, device_code: 5m}
 require_pushed_authorization_requests: true
 outbound: {allow: [10.1.0.0/16], ca_file: ca.pem}
 refresh_grace: 0s
@@ -127,7 +127,7 @@ default_resource: https://api.example.org
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("10.1.2.0/24"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("192.0.2.1/32")},
 		Database:       h.path("data/g.db"), ClientsDir: h.path("clients.d"), KeysDir: h.path("keys"), TemplatesDir: h.path("templates"), StaticDir: h.path("static"),
 		Log:             config.Log{Level: slog.LevelDebug, Format: "json"},
-		Lifespans:       config.Lifespans{Code: 30 * time.Second, Access: 10 * time.Minute, ID: 2 * time.Hour, Refresh: 14 * 24 * time.Hour, PushedRequest: 90 * time.Second},
+		Lifespans:       config.Lifespans{Code: 30 * time.Second, Access: 10 * time.Minute, ID: 2 * time.Hour, Refresh: 14 * 24 * time.Hour, PushedRequest: 90 * time.Second, DeviceCode: 5 * time.Minute},
 		DefaultResource: "https://api.example.org", RequirePushed: true, Outbound: config.Outbound{Allow: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, CAFile: h.path("ca.pem")},
 		RefreshGrace: 0,
 		Session:      config.Session{Idle: time.Hour, Absolute: 7 * 24 * time.Hour, Remember: true, RememberFor: 90 * 24 * time.Hour},

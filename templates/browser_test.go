@@ -89,6 +89,24 @@ func shown() map[string]func(s *templates.Set, w *bytes.Buffer, lang string) err
 				Scopes: []string{"openid", "profile", "email", "address", "phone", "groups", "roles", "offline_access", "quota"},
 			})
 		},
+		"device": func(s *templates.Set, w *bytes.Buffer, lang string) error {
+			return s.Device(w, lang, templates.Device{Request: "sealed"})
+		},
+		"device-wrong": func(s *templates.Set, w *bytes.Buffer, lang string) error {
+			return s.Device(w, lang, templates.Device{UserCode: "WDJB-MJHT", Problem: templates.DeviceProblemWrong})
+		},
+		"device-consent": func(s *templates.Set, w *bytes.Buffer, lang string) error {
+			return s.Consent(w, lang, templates.Consent{
+				Client: templates.ClientInfo{ID: "tv", Name: "Television of the Office"}, Person: "Ada Lovelace", UserCode: "WDJB-MJHT",
+				Scopes: []string{"openid", "profile", "offline_access"},
+			})
+		},
+		"device-allowed": func(s *templates.Set, w *bytes.Buffer, lang string) error {
+			return s.DeviceDone(w, lang, templates.DeviceDone{Outcome: templates.DeviceAllowed})
+		},
+		"device-refused": func(s *templates.Set, w *bytes.Buffer, lang string) error {
+			return s.DeviceDone(w, lang, templates.DeviceDone{Client: cloud(), Outcome: templates.DeviceRefused})
+		},
 		"error-redirect": func(s *templates.Set, w *bytes.Buffer, lang string) error {
 			return s.Error(w, lang, templates.Error{Kind: templates.ErrorRedirectMismatch, RequestID: "r7Qm2ZxT9sKd", Detail: "client cloud"})
 		},

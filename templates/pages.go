@@ -120,8 +120,51 @@ type Consent struct {
 	Scopes   []string // what is asked for, in the order to be shown
 	New      []string // those of Scopes that were not allowed before; marked only if some were
 	ReturnTo string   // host that the browser goes to afterwards; "" leaves the line out
+	UserCode string   // what another device shows that is to be signed in; "" if none is
 	Request  string   // value of the hidden field request
 	Action   string   // where the form goes; "" for /consent
+}
+
+// DeviceProblem is why the page for a device's code is shown once more.
+type DeviceProblem string
+
+// The problems of a device's code.
+const (
+	DeviceProblemNone      DeviceProblem = ""
+	DeviceProblemWrong     DeviceProblem = "wrong"     // no device waits with this code
+	DeviceProblemThrottled DeviceProblem = "throttled" // too many tries; see Device.RetryIn
+)
+
+// Device is the page that asks for the code that another device shows (RFC 8628,
+// section 3.3). Its form sends the fields user_code and request.
+type Device struct {
+	UserCode string // filled in beforehand
+	Problem  DeviceProblem
+	RetryIn  time.Duration // with DeviceProblemThrottled
+	Request  string        // value of the hidden field request
+	Action   string        // where the form goes; "" for /device
+}
+
+// DeviceOutcome is how the sign-in of another device ended.
+type DeviceOutcome string
+
+// The ends of a device's sign-in.
+const (
+	DeviceAllowed DeviceOutcome = "allowed"
+	DeviceDenied  DeviceOutcome = "denied"  // the person said no
+	DeviceRefused DeviceOutcome = "refused" // the person may not use the application
+	DeviceGone    DeviceOutcome = "gone"    // the code no longer works; others are shown as this
+)
+
+// DeviceOutcomes returns every outcome with sentences of its own.
+func DeviceOutcomes() []DeviceOutcome {
+	return []DeviceOutcome{DeviceAllowed, DeviceDenied, DeviceRefused, DeviceGone}
+}
+
+// DeviceDone is the page at the end of a device's sign-in: the person goes on there.
+type DeviceDone struct {
+	Client  ClientInfo // where it is known
+	Outcome DeviceOutcome
 }
 
 // ErrorKind is what went wrong when there is nobody to redirect to.

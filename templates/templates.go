@@ -23,7 +23,7 @@ var embedded embed.FS
 // The files of a set. Those that are shared are parsed before each page.
 var (
 	sharedFiles = []string{"layout.html", "parts.html"}
-	pageFiles   = []string{"consent.html", "error.html", "password.html", "signedout.html", "signin.html", "signout.html"}
+	pageFiles   = []string{"consent.html", "device.html", "devicedone.html", "error.html", "password.html", "signedout.html", "signin.html", "signout.html"}
 )
 
 // defined returns the templates that a file has to define.
@@ -238,6 +238,10 @@ func (s *Set) rehearse(languages []string) error {
 				Detail: "sample", ChangeURL: "https://app.example",
 			}),
 			s.Consent(io.Discard, lang, Consent{Client: client, Person: "Sample", Scopes: scopes, New: scopes[:1], ReturnTo: "app.example"}),
+			s.Consent(io.Discard, lang, Consent{Client: client, Person: "Sample", Scopes: scopes, UserCode: "SAMP-LECD"}),
+			s.Device(io.Discard, lang, Device{}),
+			s.Device(io.Discard, lang, Device{UserCode: "SAMP-LECD", Problem: DeviceProblemWrong}),
+			s.DeviceDone(io.Discard, lang, DeviceDone{}),
 			s.SignOut(io.Discard, lang, SignOut{}),
 			s.SignOut(io.Discard, lang, SignOut{Client: client, Person: "Sample", Cancel: "/"}),
 			s.SignedOut(io.Discard, lang, SignedOut{}),

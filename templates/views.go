@@ -184,6 +184,7 @@ type consentView struct {
 	Person   string
 	Scopes   []scopeView
 	ReturnTo string
+	UserCode string
 	Request  string
 	Action   string
 }
@@ -201,7 +202,8 @@ type scopeView struct {
 func (s *Set) Consent(w io.Writer, lang string, p Consent) error {
 	v := &consentView{
 		base: s.base(lang, p.Client), Person: clean(p.Person, longestName), ReturnTo: clean(p.ReturnTo, longestText),
-		Request: whole(p.Request), Action: or(p.Action, "/consent"),
+		UserCode: clean(p.UserCode, longestName),
+		Request:  whole(p.Request), Action: or(p.Action, "/consent"),
 	}
 	grown := len(p.New) < len(p.Scopes) // where all are new, none needs a mark
 	for _, scope := range p.Scopes {
@@ -235,6 +237,58 @@ func (v *consentView) scope(name string) (scopeView, error) {
 
 // reserved reports whether a scope's name would find words that are not its own.
 func reserved(name string) bool { return name == "other" || strings.HasSuffix(name, ".more") }
+
+// deviceView is what device.html is given.
+type deviceView struct {
+	base
+	UserCode    string
+	ProblemText string // "" for none
+	Request     string
+	Action      string
+}
+
+// Device writes the page that asks for a device's code.
+func (s *Set) Device(w io.Writer, lang string, p Device) error {
+	v := &deviceView{
+		base: s.base(lang, ClientInfo{}), UserCode: clean(p.UserCode, longestName), Request: whole(p.Request), Action: or(p.Action, "/device"),
+	}
+	var err error
+	switch p.Problem {
+	case DeviceProblemNone:
+	case DeviceProblemThrottled:
+		v.ProblemText, err = v.waiting(p.RetryIn)
+	default:
+		v.ProblemText, err = v.T("device.problem.wrong")
+	}
+	if err != nil {
+		return err
+	}
+	return s.write(w, "device.html", v)
+}
+
+// deviceDoneView is what devicedone.html is given.
+type deviceDoneView struct {
+	base
+	Outcome DeviceOutcome
+	Title   string
+	Text    string
+}
+
+// DeviceDone writes the page at the end of a device's sign-in.
+func (s *Set) DeviceDone(w io.Writer, lang string, p DeviceDone) error {
+	v := &deviceDoneView{base: s.base(lang, p.Client), Outcome: p.Outcome}
+	if !slices.Contains(DeviceOutcomes(), v.Outcome) {
+		v.Outcome = DeviceGone
+	}
+	var err error
+	if v.Title, err = v.T("device." + string(v.Outcome) + ".title"); err != nil {
+		return err
+	}
+	if v.Text, err = v.T("device." + string(v.Outcome) + ".text"); err != nil {
+		return err
+	}
+	return s.write(w, "devicedone.html", v)
+}
 
 // errorView is what error.html is given.
 type errorView struct {

@@ -36,6 +36,10 @@ func keysInUse(t *testing.T) map[string]bool {
 	delete(used, "problem.")
 	delete(used, "password.problem.")
 	delete(used, "error.")
+	delete(used, "device.")
+	for _, outcome := range templates.DeviceOutcomes() {
+		used["device."+string(outcome)+".title"], used["device."+string(outcome)+".text"] = true, true
+	}
 	used["problem.throttled.minutes.one"], used["problem.throttled.minutes.other"] = true, true
 	for _, problem := range templates.Problems() {
 		used["problem."+string(problem)] = true

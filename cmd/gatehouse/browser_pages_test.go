@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"gatehouse/ldapstore/ldaptest"
@@ -26,6 +27,43 @@ func accessibleSignIn(t *testing.T, c *chromium, s *stage) {
 	b.signIn("peter", ldaptest.Password("peter"), "#problem")
 	b.tells("There were too many tries.")
 	b.examine("sign-in after too many tries")
+}
+
+// signInTelevision is RFC 8628, section 3.3, with a finger.
+func signInTelevision(t *testing.T, c *chromium, s *stage) {
+	_, codes := s.television("openid", "profile")
+	b := c.window(t)
+	b.goTo(s.URL+"/device", "#user_code")
+	b.examine("the page for a device's code")
+	if at := read[string](b, `document.activeElement.id`); at != "user_code" {
+		t.Errorf("typing begins in %q", at)
+	}
+	b.fill("user_code", "bcdfghjk")
+	b.tap("next", "#problem")
+	b.tells("Problem:", "No device is waiting with this code.")
+	b.examine("the page for a device's code with a wrong one")
+	b.fill("user_code", strings.ToLower(strings.ReplaceAll(codes.UserCode, "-", "")))
+	b.tap("next", "#username")
+	b.tells("Sign in to The television")
+	b.signIn("alice", ldaptest.Password("alice"), "#allow")
+	b.tells("Sign in to The television on another device?", codes.UserCode, "If somebody sent you this code", "Alice Adams")
+	b.examine("the question whether another device is meant")
+	b.tap("allow", ".sign-done")
+	b.tells("Your device is being signed in")
+	b.examine("the end of a device's sign-in")
+
+	_, codes = s.television("openid", "profile")
+	b.goTo(codes.VerificationURIComplete, "#user_code")
+	b.tap("next", "#deny")
+	b.tap("deny", ".sign-problem")
+	b.tells("The device is not signed in")
+	b.examine("the end of a device's sign-in that was declined")
+
+	// What the television shows: the picture is one, and has the quiet zone that readers need.
+	b.goTo(s.URL+"/device/qr.svg?user_code="+codes.UserCode, "svg")
+	if size := read[float64](b, `document.documentElement.viewBox.baseVal.width - document.querySelectorAll('path')[1].getBBox().width`); size != 8 {
+		t.Errorf("%v modules around the code, want 4 on each side", size)
+	}
 }
 
 func accessibleErrors(t *testing.T, c *chromium, s *stage) {

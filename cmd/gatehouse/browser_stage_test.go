@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"gatehouse/ldapstore/ldaptest"
 )
 
 // stage is a site with applications to sign in to.
@@ -20,7 +22,7 @@ type stage struct {
 
 // startStage starts a site with the demonstration's application three times: wiki
 // asks for consent every time and has another host name, notes asks once, cloud
-// never.
+// never. There is a television, too.
 func startStage(t *testing.T) *stage {
 	t.Helper()
 	s := &stage{apps: map[string]string{}}
@@ -35,6 +37,7 @@ func startStage(t *testing.T) *stage {
 		files["clients.d/"+id+".yaml"] = strings.NewReplacer(appRedirect, s.apps[id]+"/callback", "consent: none", "consent: "+consent).
 			Replace(clientYAML(id, "scopes:\n  everyone: [openid, profile, email, groups]\n"))
 	}
+	files["clients.d/tv.yaml"] = strings.ReplaceAll(tvYAML, "%STAFF%", ldaptest.GroupDN("cn=staff"))
 	s.site = startSite(t, files)
 	for id, server := range servers {
 		server.Config.Handler = newDemoApp(demoAppOptions{

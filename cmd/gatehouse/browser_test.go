@@ -42,6 +42,7 @@ func TestInABrowser(t *testing.T) {
 		"the pages of a sign-in are accessible":                        accessibleSignIn,
 		"the pages of errors are accessible":                           accessibleErrors,
 		"the pages of signing out are accessible":                      accessibleSignOut,
+		"a television is signed in from a phone":                       signInTelevision,
 		"a directory that is down is told, and loses nothing":          directoryDown,
 		"a browser that keeps no cookies is told so":                   withoutCookies,
 		"a policy that stops a form would be noticed":                  stoppedForm,

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -81,7 +82,7 @@ client set-implicit-scopes, or to a group with client create-scope-map.`,
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVar(&n.redirectURIs, "redirect-uri", nil, "`URI` that a browser may be sent back to, compared letter for letter; may be given several times")
-	flags.StringArrayVar(&n.grantTypes, "grant-type", nil, "`grant` type: authorization_code (the default), refresh_token or client_credentials; may be given several times")
+	flags.StringArrayVar(&n.grantTypes, "grant-type", nil, "`grant` type: authorization_code (the default), refresh_token, client_credentials or another of docs/client-files.md; may be given several times")
 	flags.StringArrayVar(&n.scopes, "implicit-scope", nil, "`scope` for whoever can sign in; may be given several times")
 	flags.StringVar(&n.authMethod, "auth-method", "", "how the application proves who it is: a `method` of token_endpoint_auth_method")
 	flags.StringVar(&n.jwksURI, "jwks-uri", "", "`address` of the application's public keys, for private_key_jwt")
@@ -108,8 +109,8 @@ func (n newClient) settings() ([]clients.Setting, error) {
 		}
 	}
 	redirects := n.redirectURIs
-	onlyItself := len(n.grantTypes) == 1 && n.grantTypes[0] == "client_credentials"
-	if len(redirects) == 0 && !onlyItself {
+	inBrowser := len(n.grantTypes) == 0 || slices.Contains(n.grantTypes, "authorization_code") || slices.Contains(n.grantTypes, "implicit")
+	if len(redirects) == 0 && inBrowser {
 		redirects = []string{strings.TrimSuffix(n.origin, "/") + "/callback"}
 	}
 	list("redirect_uris", redirects)

@@ -188,6 +188,9 @@ func valueText(value any) string {
 	}
 }
 
+// ofPeople reports whether people sign in by a grant type.
+func ofPeople(grant string) bool { return grant != "client_credentials" && grant != "refresh_token" }
+
 // whoEnters says in a few words who can sign in to a client.
 func whoEnters(c *oidc.Client) string {
 	groups := 0
@@ -198,7 +201,7 @@ func whoEnters(c *oidc.Client) string {
 	}
 	who := "nobody: no map gives openid"
 	switch {
-	case !c.HasGrantType("authorization_code"):
+	case !slices.ContainsFunc(c.GrantTypes, ofPeople):
 		return "no people, the client itself"
 	case slices.Contains(c.Scopes.Everyone, "openid"):
 		who = "everyone"

@@ -206,8 +206,8 @@ func (e *environment) decide(cfg *config.Config, client *oidc.Client, user *oidc
 		}
 		return
 	}
-	if !client.HasGrantType("authorization_code") {
-		x.Admitted, x.Refusal = false, "this client signs nobody in: it does not have the grant type authorization_code"
+	if !slices.ContainsFunc(client.GrantTypes, ofPeople) {
+		x.Admitted, x.Refusal = false, "this client signs nobody in: its grant types are for itself alone"
 		return
 	}
 	x.Claims = claims.Build(claims.Request{Client: client, User: user, Table: table, Scopes: decision.Granted, Final: decision.Final})

@@ -81,7 +81,7 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 		Claims: table, RefreshGrace: cfg.RefreshGrace, PairwiseSalt: pairwiseSalt(h.keys), Log: log, Now: now,
 		Lifespans: lifespans(cfg), Derive: h.keys.Derive, Photos: photosOf(cfg, h.directory), SecretOf: sealer.Secret, Fetch: fetch,
 		ClientKeys:      h.keysOf,
-		DefaultResource: cfg.DefaultResource, RequirePushed: cfg.RequirePushed, PushedLife: cfg.Lifespans.PushedRequest,
+		DefaultResource: cfg.DefaultResource, RequirePushed: cfg.RequirePushed, PushedLife: cfg.Lifespans.PushedRequest, DeviceLife: cfg.Lifespans.DeviceCode,
 	})
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 		Issuer: cfg.Issuer, Provider: protocol, Directory: h.directory, Sessions: h.store, Pages: pages, Static: assets,
 		Endpoints: web.Endpoints{
 			Token: protocol.Token(), UserInfo: protocol.UserInfo(), Introspection: protocol.Introspection(),
-			PushedAuthorization: protocol.PushedAuthorization(), Revocation: protocol.Revocation(), JWKS: protocol.JWKS(), Discovery: protocol.Discovery(),
+			PushedAuthorization: protocol.PushedAuthorization(), DeviceAuthorization: protocol.DeviceAuthorization(), Revocation: protocol.Revocation(), JWKS: protocol.JWKS(), Discovery: protocol.Discovery(),
 			Picture: protocol.Picture(), HasIssuer: protocol.HasIssuer,
 		},
 		Derive: h.keys.Derive, Ready: h.ready, Log: log, Now: now, TrustedProxies: cfg.TrustedProxies,

@@ -50,7 +50,7 @@ func Warnings(c *oidc.Client) []oidc.Problem {
 		return slices.Contains(c.Scopes.Everyone, scope) ||
 			slices.ContainsFunc(c.Scopes.Groups, func(m oidc.ScopeMap) bool { return slices.Contains(m.Scopes, scope) })
 	}
-	if c.HasGrantType(grantCode) && !gives("openid") {
+	if slices.ContainsFunc(personGrants, c.HasGrantType) && !gives("openid") {
 		warn("scopes", "no map of "+c.ID+" gives the scope openid: nobody can sign in to it", "add openid to scopes.everyone, or to a group under scopes.groups")
 	}
 	if gives("offline_access") {

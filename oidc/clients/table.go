@@ -66,6 +66,7 @@ const (
 	grantRefresh  = "refresh_token"
 	grantClient   = "client_credentials"
 	grantImplicit = "implicit"
+	grantDevice   = "urn:ietf:params:oauth:grant-type:device_code"
 
 	subjectPublic    = "public"
 	subjectPairwise  = "pairwise"
@@ -95,7 +96,7 @@ var fields = []field{
 	},
 	{
 		key: "redirect_uris", kind: kindList, sample: "a list such as [https://app.example.org/callback]",
-		doc: "Where a browser may be sent with a code; compared character by character. https; http to localhost or a loopback address only; for public clients also a scheme of the app's own with a dot in it. No fragment, user or wildcard. Required unless client_credentials is the only grant type.",
+		doc: "Where a browser may be sent with a code; compared character by character. https; http to localhost or a loopback address only; for public clients also a scheme of the app's own with a dot in it. No fragment, user or wildcard. Required with the grant types authorization_code and implicit.",
 		set: func(d *draft, v value) { d.redirects = v.items; d.client.RedirectURIs = texts(v.items) },
 	},
 	{
@@ -104,8 +105,8 @@ var fields = []field{
 		set: func(d *draft, v value) { d.logouts = v.items; d.client.PostLogoutRedirectURIs = texts(v.items) },
 	},
 	{
-		key: "grant_types", kind: kindList, def: "[authorization_code]", values: []string{grantCode, grantRefresh, grantClient, grantImplicit},
-		doc: "How the client may get tokens. With refresh_token it gets a refresh token when it asks for the scope offline_access.",
+		key: "grant_types", kind: kindList, def: "[authorization_code]", values: []string{grantCode, grantRefresh, grantClient, grantImplicit, grantDevice},
+		doc: "How the client may get tokens. With refresh_token it gets a refresh token when it asks for the scope offline_access. The one that ends in device_code is for devices without a browser: people sign in to them on their phone (RFC 8628); docs/grants.md tells more.",
 		set: func(d *draft, v value) { d.client.GrantTypes = texts(v.items) },
 	},
 	{

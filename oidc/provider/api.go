@@ -57,9 +57,19 @@ type OnceStore interface {
 	PushedRequest(ctx context.Context, h oidc.Hash) (store.PushedRequest, error)
 }
 
+// DeviceStore keeps devices that wait for a person.
+type DeviceStore interface {
+	StartDevice(ctx context.Context, d store.DeviceCode) error
+	DeviceCode(ctx context.Context, h oidc.Hash) (store.DeviceCode, error)
+	DeviceByUserCode(ctx context.Context, userHash oidc.Hash) (store.DeviceCode, error)
+	PollDevice(ctx context.Context, h oidc.Hash, now time.Time, slack, more time.Duration) (hasty bool, err error)
+	DenyDevice(ctx context.Context, h oidc.Hash, now time.Time) error
+}
+
 // Store is what the provider asks of oidc/store.
 type Store interface {
 	OnceStore
+	DeviceStore
 	AuthorizationStore
 	TokenStore
 	AccessStore
@@ -105,6 +115,7 @@ type Options struct {
 
 	RequirePushed bool          // every client must push its authorization requests
 	PushedLife    time.Duration // how long they can be used, 0 for a minute
+	DeviceLife    time.Duration // how long device and user codes can be used, 0 for ten minutes
 }
 
 // Provider answers the protocol. It is safe for concurrent use.
@@ -160,11 +171,13 @@ type Authorization struct {
 	LoginHint   string
 	UILocales   string
 	RedirectURI string
+	UserCode    string // of the device that asks, "" if it is no device but an application in the browser
 
-	signed bool       // the parameters come from a signed request object
-	pushed bool       // they were pushed, or are just now
-	once   *oidc.Hash // of the pushed request that an answer uses up
-	until  time.Time  // how long that has to be remembered
+	device *store.DeviceCode // nil if it is none
+	signed bool              // the parameters come from a signed request object
+	pushed bool              // they were pushed, or are just now
+	once   *oidc.Hash        // of the pushed request that an answer uses up
+	until  time.Time         // how long that has to be remembered
 
 	types     []string // response_type, as a set
 	mode      responseMode
@@ -208,7 +221,22 @@ type Step struct {
 	SignIn   *SignInStep
 	Consent  *ConsentStep
 	Response *Response
+	Device   *DeviceStep
 }
+
+// DeviceStep is the end of a device's request: the person goes back to the device.
+type DeviceStep struct{ Outcome DeviceOutcome }
+
+// DeviceOutcome is how a device's request ended.
+type DeviceOutcome string
+
+// The ends of a device's request.
+const (
+	DeviceAllowed DeviceOutcome = "allowed"
+	DeviceDenied  DeviceOutcome = "denied"  // the person declined
+	DeviceRefused DeviceOutcome = "refused" // the person may not use the application
+	DeviceGone    DeviceOutcome = "gone"    // it has expired, or was decided on meanwhile
+)
 
 // SignInStep asks for name and password.
 type SignInStep struct {

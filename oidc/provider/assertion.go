@@ -125,7 +125,7 @@ func (p *Provider) checkAssertionAudience(c *oidc.Client, m jwtClaims) error {
 		return nil
 	}
 	ours := []string{p.issuerOf(c)}
-	for _, path := range []string{PathToken, PathIntrospect, PathRevoke, PathPAR} {
+	for _, path := range []string{PathToken, PathIntrospect, PathRevoke, PathPAR, PathDeviceAuthorization} {
 		ours = append(ours, p.endpointOf(c, path))
 	}
 	if !slices.ContainsFunc(aud, func(a string) bool { return slices.Contains(ours, a) }) {

@@ -86,6 +86,11 @@ func (h codeHandler) PopulateTokenEndpointResponse(ctx context.Context, r fosite
 	if !h.CanHandleTokenEndpointRequest(ctx, r) {
 		return fosite.ErrUnknownRequest
 	}
+	return h.spend(ctx, r, resp)
+}
+
+// spend exchanges the session's code.
+func (h codeHandler) spend(ctx context.Context, r fosite.AccessRequester, resp fosite.AccessResponder) error {
 	c, s, now := clientOf(r), sessionOf(r), h.Now()
 	var refresh []string
 	if slices.Contains(s.scopes, "offline_access") && c.HasGrantType("refresh_token") {

@@ -23,6 +23,10 @@ const (
 	PathRevoke     = "/oauth2/revoke"
 	PathPAR        = "/oauth2/par"
 	PathJWKS       = "/oauth2/jwks"
+
+	PathDeviceAuthorization = "/oauth2/device_authorization"
+	PathDevice              = "/device" // where people type the code
+	PathDeviceQR            = "/device/qr.svg"
 )
 
 // discoveryDocument renders the metadata of OpenID Connect Discovery 1.0, section
@@ -46,6 +50,8 @@ func (p *Provider) discoveryDocument(c *oidc.Client, algorithms []string) ([]byt
 		"introspection_endpoint": endpoint(PathIntrospect),
 		"revocation_endpoint":    endpoint(PathRevoke),
 		"jwks_uri":               endpoint(PathJWKS),
+
+		"device_authorization_endpoint": endpoint(PathDeviceAuthorization), // RFC 8628, section 4
 
 		"scopes_supported":                               p.Claims.ScopesSupported(),
 		"claims_supported":                               slices.Sorted(maps.Keys(p.claims)),

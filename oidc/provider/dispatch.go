@@ -110,6 +110,9 @@ func (p *Provider) consentOrIssue(ctx context.Context, a *Authorization, v Visit
 	if a.Client.Consent == oidc.ConsentNone && !a.Prompts("consent") {
 		asked = false
 	}
+	if a.device != nil {
+		asked = true // the device may be a stranger's: RFC 8628, section 5.4
+	}
 	var remember *oidc.ConsentRecord
 	if asked {
 		if v.Approved == nil || len(without(scopes, v.Approved)) > 0 {
@@ -122,6 +125,9 @@ func (p *Provider) consentOrIssue(ctx context.Context, a *Authorization, v Visit
 			remember = &oidc.ConsentRecord{Subject: user.ID, ClientID: a.Client.ID, Scopes: union(known, scopes), GrantedAt: p.Now()}
 		}
 		oidc.Audit(ctx, p.Log, oidc.EventConsent, slog.String("client_id", a.Client.ID), slog.String("subject", user.ID), slog.Any("scopes", scopes))
+	}
+	if a.device != nil {
+		return p.allowDevice(ctx, a, v, who, remember)
 	}
 	response, err := p.issue(ctx, a, v, who, remember)
 	if err != nil {
@@ -158,6 +164,9 @@ func (p *Provider) refuse(ctx context.Context, a *Authorization, e *Error, attrs
 	p.logRefused(ctx, a, e, attrs...)
 	if e.Code != "temporarily_unavailable" { // the person may try again
 		p.end(ctx, a)
+	}
+	if a.device != nil {
+		return Step{Device: &DeviceStep{Outcome: DeviceRefused}}
 	}
 	return Step{Response: p.answerError(a, e)}
 }

@@ -23,7 +23,7 @@ func newFosite(p *Provider) *fosite.Fosite {
 			ClientAuthenticationStrategy: p.authenticateClient,
 			AuthorizeEndpointHandlers:    fosite.AuthorizeEndpointHandlers{authorizeHandler{p}},
 			TokenEndpointHandlers: fosite.TokenEndpointHandlers{
-				codeHandler{p}, refreshHandler{p}, credentialsHandler{p}, unsupportedHandler{},
+				codeHandler{p}, refreshHandler{p}, credentialsHandler{p}, deviceHandler{p}, unsupportedHandler{},
 			},
 		},
 	}

@@ -43,6 +43,7 @@ type house struct {
 	people   *oidctest.Directory
 	clients  clientSet
 	clock    *clock
+	dir      string // where the database is
 }
 
 type clock struct {
@@ -83,8 +84,9 @@ func newHouse(t *testing.T, change ...func(*provider.Options)) *house {
 	t.Helper()
 	// Real time to start with: the store's clean-up and the keys use it too.
 	h := &house{t: t, people: &oidctest.Directory{}, clients: clientSet{}, clock: &clock{now: time.Now().Truncate(time.Second)}}
+	h.dir = t.TempDir()
 	var err error
-	if h.store, err = store.Open(context.Background(), filepath.Join(t.TempDir(), "gatehouse.db"), store.Options{Log: slog.New(slog.DiscardHandler), Now: h.clock.Now}); err != nil {
+	if h.store, err = store.Open(context.Background(), filepath.Join(h.dir, "gatehouse.db"), store.Options{Log: slog.New(slog.DiscardHandler), Now: h.clock.Now}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = h.store.Close() })

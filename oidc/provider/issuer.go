@@ -137,6 +137,9 @@ func (p *Provider) narrowDocument(document map[string]any, c *oidc.Client) {
 			delete(document, endpoint+"_endpoint_auth_signing_alg_values_supported")
 		}
 	}
+	if !c.HasGrantType(grantDevice) {
+		delete(document, "device_authorization_endpoint")
+	}
 	if c.Public() { // it can't introspect
 		maps.DeleteFunc(document, func(name string, _ any) bool { return strings.HasPrefix(name, "introspection_endpoint") })
 	}

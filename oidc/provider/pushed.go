@@ -141,8 +141,15 @@ func (a *Authorization) spend() *store.Once {
 	return &store.Once{Hash: *a.once, Until: a.until}
 }
 
-// end makes an answer the last one to a pushed request.
+// end makes an answer the last one to a pushed request, or to a device.
 func (p *Provider) end(ctx context.Context, a *Authorization) {
+	if a.device != nil {
+		if err := p.Store.DenyDevice(ctx, a.device.Hash, p.Now()); err != nil && !errors.Is(err, oidc.ErrUsed) {
+			// The page says no, and the device gives up when its time is over.
+			p.Log.LogAttrs(ctx, slog.LevelWarn, "cannot tell a device that it was refused", slog.String("error", err.Error()))
+		}
+		return
+	}
 	once := a.spend()
 	if once == nil {
 		return

@@ -22,7 +22,7 @@ const (
 	refreshPrefix = "ghr_"
 )
 
-var grantTypesSupported = []string{"authorization_code", "refresh_token", "client_credentials"}
+var grantTypesSupported = []string{"authorization_code", "refresh_token", "client_credentials", grantDevice}
 
 // Token answers the token endpoint (RFC 6749, section 3.2).
 func (p *Provider) Token() http.Handler {

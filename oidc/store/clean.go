@@ -21,9 +21,9 @@ const (
 
 // Clean deletes up to batch rows that are past their time, in one commit, and
 // returns how many; the caller loops until it returns 0, and others write in
-// between. What goes are sessions, pushed requests and notes of what was used once, past
-// their time, and grants past ExpiresAt with their code and tokens. Used codes and refresh tokens stay as long as their
-// grant, so that their reuse is recognised; a revoked grant stays until its time
+// between. What goes are sessions, pushed requests and notes of what was used
+// once, past their time, device codes an hour later, and grants past ExpiresAt with
+// their code and tokens. Used codes and refresh tokens stay as long as their grant, so that their reuse is recognised; a revoked grant stays until its time
 // too. Nothing that still works is ever deleted: a grant outlives its tokens.
 func (s *Store) Clean(ctx context.Context, now time.Time, batch int) (deleted int, err error) {
 	err = s.write(ctx, func(ctx context.Context, q querier) error {
@@ -37,6 +37,11 @@ func (s *Store) Clean(ctx context.Context, now time.Time, batch int) (deleted in
 				break
 			}
 			if err := c.delete(ctx, query, at, c.left); err != nil {
+				return err
+			}
+		}
+		if past := micros(now.Add(-deviceKept)); c.left > 0 && past > 0 {
+			if err := c.delete(ctx, qCleanDevices, past, c.left); err != nil {
 				return err
 			}
 		}

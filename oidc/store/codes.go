@@ -20,11 +20,11 @@ AND EXISTS (SELECT 1 FROM grants g WHERE g.n = codes.grant_n AND g.revoked_at = 
 	qCodeState = `SELECT c.used_at, g.revoked_at FROM codes c JOIN grants g ON g.n = c.grant_n WHERE c.hash = $1`
 )
 
-// SaveAuthorization writes a grant with its code and its access token, of which
-// there may be one, both or none, and with them the session and the consent where
-// there are any, in one commit: all of it or nothing. The grant lives at least as
-// long as what it gives. A grant, code or token that exists already is an error.
-// If a.Once was used before, that is oidc.ErrUsed.
+// SaveAuthorization writes a grant with its code and its tokens, where there are
+// any, and with them the session and the consent where there are any, in one commit:
+// all of it or nothing. The grant lives at least as long as what it gives. A grant,
+// code or token that exists already is an error. If a.Once was used before, or
+// a.Device was decided on before or has expired, that is oidc.ErrUsed.
 func (s *Store) SaveAuthorization(ctx context.Context, a Authorization) error {
 	const attempt = "save authorization"
 	c, hasCode := a.Code, a.Code != (oidc.Code{})
@@ -37,9 +37,16 @@ func (s *Store) SaveAuthorization(ctx context.Context, a Authorization) error {
 				return err
 			}
 		}
+		if a.Device != nil {
+			if err := decideDevice(ctx, q, *a.Device, a.Grant.CreatedAt, 0); err != nil {
+				return err
+			}
+		}
 		until := c.ExpiresAt
-		if a.Access != nil && a.Access.ExpiresAt.After(until) {
-			until = a.Access.ExpiresAt
+		for _, t := range []*oidc.Token{a.Access, a.Refresh} {
+			if t != nil {
+				until = latest(until, t.ExpiresAt)
+			}
 		}
 		n, err := insertGrant(ctx, q, a.Grant, until)
 		if err != nil {
@@ -52,6 +59,11 @@ func (s *Store) SaveAuthorization(ctx context.Context, a Authorization) error {
 		}
 		if a.Access != nil {
 			if err := writeAccess(ctx, q, n, *a.Access); err != nil {
+				return err
+			}
+		}
+		if a.Refresh != nil {
+			if err := writeRefresh(ctx, q, n, *a.Refresh); err != nil {
 				return err
 			}
 		}

@@ -14,7 +14,7 @@ var schemaSQLite string
 // first leads from version 1 to 2. A step that was released is never changed;
 // schema_sqlite.sql always holds the outcome of all of them.
 func migrationsSQLite() []string {
-	return []string{stepProtocolSQLite}
+	return []string{stepProtocolSQLite + stepDevicesSQLite}
 }
 
 // stepProtocolSQLite leads to version 2: what may be used once, pushed requests,
@@ -35,6 +35,22 @@ ALTER TABLE grants ADD COLUMN resources TEXT NOT NULL DEFAULT '';
 ALTER TABLE grants ADD COLUMN withheld TEXT NOT NULL DEFAULT '';
 ALTER TABLE consents ADD COLUMN withheld TEXT NOT NULL DEFAULT '';
 ALTER TABLE access_tokens ADD COLUMN audience TEXT NOT NULL DEFAULT '';`
+
+// stepDevicesSQLite belongs to version 2 as well: devices that wait for a person.
+const stepDevicesSQLite = `
+CREATE TABLE device_codes (
+    hash       BLOB    NOT NULL PRIMARY KEY,
+    user_hash  BLOB    NOT NULL UNIQUE,
+    client_id  TEXT    NOT NULL,
+    scopes     TEXT    NOT NULL,
+    pause      INTEGER NOT NULL,
+    next_at    INTEGER NOT NULL,
+    hasty      INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    decided_at INTEGER NOT NULL,
+    denied     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX device_codes_by_expiry ON device_codes (expires_at);`
 
 const (
 	qSchemaTables  = `SELECT count(*), coalesce(sum(name = 'gatehouse_schema'), 0) FROM sqlite_schema WHERE type = 'table'`

@@ -107,3 +107,21 @@ CREATE TABLE pushed_requests (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX pushed_requests_by_expiry ON pushed_requests (expires_at);
+
+-- Devices that wait for a person (RFC 8628). User codes are short, so their hash is
+-- keyed by a key that is not in the database. What a person has allowed is a grant
+-- with a code whose hash is that of the device code.
+CREATE TABLE device_codes (
+    hash       BLOB    NOT NULL PRIMARY KEY,
+    user_hash  BLOB    NOT NULL UNIQUE,
+    client_id  TEXT    NOT NULL,
+    scopes     TEXT    NOT NULL,
+    pause      INTEGER NOT NULL, -- microseconds between two polls
+    next_at    INTEGER NOT NULL, -- when the next poll may come
+    hasty      INTEGER NOT NULL, -- whether the last came too early
+    expires_at INTEGER NOT NULL,
+    decided_at INTEGER NOT NULL,
+    denied     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX device_codes_by_expiry ON device_codes (expires_at);

@@ -126,6 +126,8 @@ type Authorization struct {
 	Session *oidc.SessionChange // nil: the session stays as it is
 	Consent *oidc.ConsentRecord // nil: nothing to remember
 	Once    *Once               // what this may be the only use of; nil: nothing
+	Device  *oidc.Hash          // the device code that this allows; nil: none
+	Refresh *oidc.Token         // nil: none is given here
 }
 
 // Once is something that may be used once.

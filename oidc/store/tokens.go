@@ -158,8 +158,7 @@ func writeIssue(ctx context.Context, q querier, grant int64, issue Issue) error 
 	}
 	if t := issue.Refresh; t != nil {
 		end = latest(end, t.ExpiresAt)
-		_, err := exec(ctx, q, qRefreshInsert, t.Hash[:], grant, joinWords(t.Scopes), micros(t.IssuedAt), micros(t.ExpiresAt))
-		if err != nil {
+		if err := writeRefresh(ctx, q, grant, *t); err != nil {
 			return err
 		}
 	}
@@ -169,6 +168,11 @@ func writeIssue(ctx context.Context, q querier, grant int64, issue Issue) error 
 
 func writeAccess(ctx context.Context, q querier, grant int64, t oidc.Token) error {
 	_, err := exec(ctx, q, qAccessInsert, t.Hash[:], grant, joinWords(t.Scopes), micros(t.IssuedAt), micros(t.ExpiresAt), joinWords(t.Audience))
+	return err
+}
+
+func writeRefresh(ctx context.Context, q querier, grant int64, t oidc.Token) error {
+	_, err := exec(ctx, q, qRefreshInsert, t.Hash[:], grant, joinWords(t.Scopes), micros(t.IssuedAt), micros(t.ExpiresAt))
 	return err
 }
 

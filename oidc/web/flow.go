@@ -79,7 +79,7 @@ func (s *Server) resume(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	a, response, err := s.Provider.Resume(c.Request().Context(), p.form, p.requestedAt)
+	a, response, err := s.again(c.Request().Context(), p)
 	return s.begun(c, a, response, err, v)
 }
 
@@ -112,7 +112,10 @@ func sessionLost(err error) error {
 // begun goes on with what Begin or Resume returned: the common end of every way
 // to dispatch.
 func (s *Server) begun(c echo.Context, a *provider.Authorization, response *provider.Response, err error, v visit) error {
-	if err != nil {
+	switch {
+	case errors.Is(err, errDeviceGone):
+		return s.deviceDone(c, nil, provider.DeviceGone)
+	case err != nil:
 		return err
 	}
 	if response != nil {
@@ -147,12 +150,15 @@ func (s *Server) dispatch(c echo.Context, a *provider.Authorization, v visit) er
 		return s.askSignIn(c, a, v, *step.SignIn)
 	case step.Consent != nil:
 		return s.askConsent(c, a, v, *step.Consent)
-	case step.Response != nil:
+	case step.Response != nil, step.Device != nil:
 		if v.change != nil {
 			if err := s.ensureSaved(ctx, v.change); err != nil {
 				return s.retryable(c, a, v, err)
 			}
 			s.giveSession(c.Response(), v.secret, v.change.Session)
+		}
+		if step.Device != nil {
+			return s.deviceDone(c, a, step.Device.Outcome)
 		}
 		return send(c, step.Response)
 	}
@@ -199,7 +205,7 @@ func (s *Server) logFault(c echo.Context, f *fault) {
 // long.
 func (s *Server) continueURL(c echo.Context, a *provider.Authorization, path string) string {
 	browser := s.cookies.ensureBrowser(c.Response(), c.Request())
-	sealed := s.sealer.seal(purposeContinue, browser, pending{form: a.Form, requestedAt: a.RequestedAt})
+	sealed := s.sealer.seal(purposeContinue, browser, pendingOf(a))
 	if len(sealed) > maxSealedURL {
 		return ""
 	}
@@ -228,7 +234,7 @@ func (s *Server) signInPage(c echo.Context, a *provider.Authorization, status in
 	browser := s.cookies.ensureBrowser(c.Response(), c.Request())
 	p.Client = clientInfo(a.Client)
 	p.RememberOffered = s.SessionRemember > 0
-	p.Request = s.sealer.seal(purposeSignIn, browser, pending{form: a.Form, requestedAt: a.RequestedAt})
+	p.Request = s.sealer.seal(purposeSignIn, browser, pendingOf(a))
 	flowHeaders(c.Response().Header(), a)
 	return s.page(c, status, a.UILocales, func(w io.Writer, lang string) error { return s.Pages.SignIn(w, lang, p) })
 }
@@ -252,11 +258,11 @@ func (s *Server) askConsent(c echo.Context, a *provider.Authorization, v visit, 
 		return errors.New("consent is to be asked of nobody")
 	}
 	browser := s.cookies.ensureBrowser(c.Response(), c.Request())
+	kept := pendingOf(a)
+	kept.sessionID, kept.scopes = session.ID, step.Scopes
 	page := templates.Consent{
 		Client: clientInfo(a.Client), Person: personName(step.User), Scopes: step.Scopes, New: step.New, ReturnTo: returnHost(a.RedirectURI),
-		Request: s.sealer.seal(purposeConsent, browser, pending{
-			form: a.Form, requestedAt: a.RequestedAt, sessionID: session.ID, scopes: step.Scopes,
-		}),
+		UserCode: a.UserCode, Request: s.sealer.seal(purposeConsent, browser, kept),
 	}
 	flowHeaders(c.Response().Header(), a)
 	return s.page(c, http.StatusOK, a.UILocales, func(w io.Writer, lang string) error { return s.Pages.Consent(w, lang, page) })
@@ -279,7 +285,7 @@ func (s *Server) consent(c echo.Context) error {
 		return badRequest("neither allow nor deny, or both")
 	}
 	ctx := c.Request().Context()
-	a, response, err := s.Provider.Resume(ctx, p.form, p.requestedAt)
+	a, response, err := s.again(ctx, p)
 	if err != nil || response != nil {
 		return s.begun(c, a, response, err, v)
 	}
@@ -291,6 +297,12 @@ func (s *Server) consent(c echo.Context) error {
 		subject := ""
 		if same {
 			subject = v.browser.session.Subject
+		}
+		if a.UserCode != "" {
+			if err := s.Provider.DenyDevice(ctx, a, subject); err != nil {
+				return s.retryable(c, a, v, err)
+			}
+			return s.deviceDone(c, a, provider.DeviceDenied)
 		}
 		return send(c, s.Provider.Deny(ctx, a, subject))
 	}

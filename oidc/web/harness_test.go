@@ -217,6 +217,20 @@ func (p *fakeProvider) Deny(_ context.Context, a *provider.Authorization, subjec
 	return &provider.Response{Location: a.RedirectURI + "?error=access_denied"}
 }
 
+// Device knows one device, which shows WDJB-MJHT.
+func (p *fakeProvider) Device(_ context.Context, userCode, _ string) (*provider.Authorization, error) {
+	if userCode != "WDJB-MJHT" {
+		return nil, oidc.ErrNotFound
+	}
+	a, _, err := p.read(authorizeForm("app"), p.now())
+	if a != nil {
+		a.UserCode = userCode
+	}
+	return a, err
+}
+
+func (p *fakeProvider) DenyDevice(context.Context, *provider.Authorization, string) error { return nil }
+
 // logBook is a log that tests read.
 type logBook struct {
 	mu sync.Mutex
@@ -287,7 +301,7 @@ func newHouse(t *testing.T, change ...func(*Options)) *house {
 	o := Options{
 		Issuer: testIssuer, Provider: h.provider, Directory: h.directory, Sessions: db, Pages: pages, Static: assets,
 		Endpoints: Endpoints{
-			Token: says("token"), PushedAuthorization: says("par"), UserInfo: says("userinfo"), Introspection: says("introspection"), Revocation: says("revocation"),
+			Token: says("token"), PushedAuthorization: says("par"), DeviceAuthorization: says("device authorization"), UserInfo: says("userinfo"), Introspection: says("introspection"), Revocation: says("revocation"),
 			JWKS: says("jwks"), Discovery: says("discovery"),
 		},
 		Derive: func(purpose string, n int) []byte {

@@ -23,12 +23,14 @@ type Provider interface {
 	Resume(ctx context.Context, form url.Values, requestedAt time.Time) (*provider.Authorization, *provider.Response, error)
 	Next(ctx context.Context, a *provider.Authorization, v provider.Visitor) (provider.Step, error)
 	Deny(ctx context.Context, a *provider.Authorization, subject string) *provider.Response
+	Device(ctx context.Context, userCode, uiLocales string) (*provider.Authorization, error)
+	DenyDevice(ctx context.Context, a *provider.Authorization, subject string) error
 }
 
 // Endpoints are the addresses that applications call themselves. All are needed
 // unless it says otherwise.
 type Endpoints struct {
-	Token, PushedAuthorization, UserInfo, Introspection, Revocation, JWKS, Discovery http.Handler
+	Token, PushedAuthorization, DeviceAuthorization, UserInfo, Introspection, Revocation, JWKS, Discovery http.Handler
 
 	// HasIssuer says whether a client has an issuer of its own, which answers beneath
 	// /oauth2/openid/ and the client's id; nil: none has.
@@ -94,7 +96,7 @@ func (o *Options) check() (*url.URL, error) {
 		o.Log == nil, o.Now == nil:
 		return nil, errors.New("web: a dependency is missing")
 	case o.Endpoints.Token == nil, o.Endpoints.UserInfo == nil, o.Endpoints.Introspection == nil,
-		o.Endpoints.Revocation == nil, o.Endpoints.JWKS == nil, o.Endpoints.Discovery == nil, o.Endpoints.PushedAuthorization == nil:
+		o.Endpoints.Revocation == nil, o.Endpoints.JWKS == nil, o.Endpoints.Discovery == nil, o.Endpoints.PushedAuthorization == nil, o.Endpoints.DeviceAuthorization == nil:
 		return nil, errors.New("web: an endpoint is missing")
 	case issuer.Host == "" || strings.TrimSuffix(issuer.Path, "/") != "" || issuer.RawQuery != "" || issuer.Fragment != "" || issuer.User != nil:
 		return nil, errors.New("web: issuer: must be scheme and host only, as in https://sso.example.org")

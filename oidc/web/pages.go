@@ -52,6 +52,10 @@ func flowHeaders(h http.Header, a *provider.Authorization) {
 		}
 	}
 	forms := []string{"https:"}
+	if a.UserCode != "" { // a device's sign-in ends here
+		h.Set("Content-Security-Policy", contentPolicy(images, nil))
+		return
+	}
 	if u, err := url.Parse(a.RedirectURI); err == nil && u.Scheme != "https" {
 		forms = append(forms, redirectSource(u))
 	}

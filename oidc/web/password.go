@@ -48,7 +48,9 @@ func (s *Server) askNewPassword(c echo.Context, a *provider.Authorization, statu
 	browser := s.cookies.ensureBrowser(c.Response(), c.Request())
 	p.Client, p.Username, p.Expired, p.Later, p.ChangeURL = clientInfo(a.Client), step.username, step.expired, step.later, step.changeURL
 	p.AskOld = s.proofs.password(step.proof, step.subject) == ""
-	p.Request = s.sealer.seal(purposePassword, browser, pending{form: a.Form, requestedAt: a.RequestedAt, password: step})
+	kept := pendingOf(a)
+	kept.password = step
+	p.Request = s.sealer.seal(purposePassword, browser, kept)
 	flowHeaders(c.Response().Header(), a)
 	return s.page(c, status, a.UILocales, func(w io.Writer, lang string) error { return s.Pages.Password(w, lang, p) })
 }
@@ -64,7 +66,7 @@ func (s *Server) password(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	a, response, err := s.Provider.Resume(c.Request().Context(), p.form, p.requestedAt)
+	a, response, err := s.again(c.Request().Context(), p)
 	if err != nil || response != nil || v.problem != templates.ProblemNone {
 		return s.begun(c, a, response, err, v) // a page open for too long: its passwords aren't used
 	}

@@ -26,6 +26,7 @@ const (
 	purposeSignOut  purpose = "signout"  // in the form of the sign-out page
 	purposePassword purpose = "password" // in the form of the page for a new password
 	purposeDevice   purpose = "device"   // in the cookie that says who has signed in here
+	purposeUserCode purpose = "usercode" // in the form of the page for another device's code
 )
 
 const (
@@ -38,7 +39,7 @@ const (
 	// maxPendingAge is how long a page may stay open.
 	maxPendingAge = time.Hour
 
-	pendingVersion = 2
+	pendingVersion = 3
 )
 
 // errSealed says that a text was not sealed by us, not for this browser, not for
@@ -106,6 +107,7 @@ type pending struct {
 	sessionID   string   // consent only: who was asked
 	scopes      []string // consent only: for what
 	password    passwordStep
+	userCode    string // of the device that asks; form then has the languages only
 }
 
 // encode writes each field behind its length.
@@ -120,6 +122,7 @@ func (p pending) encode() []byte {
 	text(p.form.Encode())
 	text(p.issuer)
 	text(p.sessionID)
+	text(p.userCode)
 	b = binary.AppendUvarint(b, uint64(len(p.scopes)))
 	for _, s := range p.scopes {
 		text(s)
@@ -145,6 +148,7 @@ func decodePending(b []byte) (pending, error) {
 	encoded := d.text()
 	p.issuer = d.text()
 	p.sessionID = d.text()
+	p.userCode = d.text()
 	n := d.uvarint()
 	for i := uint64(0); i < n && !d.bad; i++ {
 		p.scopes = append(p.scopes, d.text())

@@ -20,7 +20,7 @@ func TestWhatIsSealedComesBackWhole(t *testing.T) {
 	s := testSealer(c)
 	in := pending{
 		form:        url.Values{"state": {"a=b&c d+é%"}, "scope": {"openid"}, "repeated": {"1", "2"}},
-		requestedAt: c.Now().Add(-time.Minute + 123456789), sessionID: "sid", scopes: []string{"openid", "profile"},
+		requestedAt: c.Now().Add(-time.Minute + 123456789), sessionID: "sid", scopes: []string{"openid", "profile"}, userCode: "WDJB-MJHT",
 		password: passwordStep{subject: "id", username: "ä", proof: "p", changeURL: "https://x", expired: true, remember: true},
 	}
 	out, expired, err := s.open(purposeConsent, "browser", s.seal(purposeConsent, "browser", in))
@@ -28,7 +28,7 @@ func TestWhatIsSealedComesBackWhole(t *testing.T) {
 		t.Fatal(err, expired)
 	}
 	if !reflect.DeepEqual(out.form, in.form) || !out.requestedAt.Equal(in.requestedAt) || out.sessionID != in.sessionID ||
-		!slices.Equal(out.scopes, in.scopes) || out.password != in.password || !out.sealedAt.Equal(c.Now()) {
+		!slices.Equal(out.scopes, in.scopes) || out.password != in.password || out.userCode != in.userCode || !out.sealedAt.Equal(c.Now()) {
 		t.Errorf("%+v came back as %+v", in, out)
 	}
 }

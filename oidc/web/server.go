@@ -91,6 +91,9 @@ func (s *Server) routes() *echo.Echo {
 	for _, path := range []string{"/signin", "/consent", "/password"} {
 		e.HEAD(path, nothing) // GET can issue a code here, and HEAD must not
 	}
+	readable(e, provider.PathDevice, s.userCodePage)
+	e.POST(provider.PathDevice, s.userCode)
+	readable(e, provider.PathDeviceQR, s.deviceQR)
 	readable(e, "/signout", s.signOutPage)
 	e.POST("/signout", s.signOut)
 
@@ -117,6 +120,7 @@ func (s *Server) protocol(e *echo.Echo, base string, m ...echo.MiddlewareFunc) {
 	e.HEAD(base+"/authorize", nothing, m...) // GET can issue a code here, and HEAD must not
 	e.POST(base+"/token", echo.WrapHandler(ends.Token), m...)
 	e.POST(base+"/par", echo.WrapHandler(ends.PushedAuthorization), m...)
+	e.POST(base+"/device_authorization", echo.WrapHandler(ends.DeviceAuthorization), m...)
 	e.POST(base+"/introspect", echo.WrapHandler(ends.Introspection), m...)
 	e.POST(base+"/revoke", echo.WrapHandler(ends.Revocation), m...)
 	e.POST(base+"/userinfo", echo.WrapHandler(ends.UserInfo), m...)

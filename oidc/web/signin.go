@@ -31,7 +31,7 @@ func (s *Server) signIn(c echo.Context) error {
 		return err
 	}
 	ctx := c.Request().Context()
-	a, response, err := s.Provider.Resume(ctx, p.form, p.requestedAt)
+	a, response, err := s.again(ctx, p)
 	if err != nil || response != nil || v.problem != templates.ProblemNone {
 		return s.begun(c, a, response, err, v) // a page open for too long: its password isn't used
 	}

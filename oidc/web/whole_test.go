@@ -57,6 +57,11 @@ func newWholeHouse(t *testing.T) (*house, *oidctest.Directory) {
 				Scopes: oidc.ScopeMaps{Everyone: []string{"openid", "profile"}}, SubjectType: "public", IDTokenSignedResponseAlg: "ES256",
 			}
 		}
+		set["tv"] = &oidc.Client{
+			ID: "tv", Name: "The television", GrantTypes: []string{"urn:ietf:params:oauth:grant-type:device_code"}, ResponseTypes: []string{"code"},
+			TokenEndpointAuthMethod: "none", Consent: oidc.ConsentNone, RequirePKCE: true, OnMissingScope: oidc.MissingRefuse,
+			Scopes: oidc.ScopeMaps{Everyone: []string{"openid", "profile"}}, SubjectType: "public", IDTokenSignedResponseAlg: "ES256",
+		}
 		p, err := provider.New(provider.Options{
 			Issuer: o.Issuer, Clients: set, Secrets: plainSecrets{}, Directory: people, Store: storeOf(t, o), Keys: ring,
 			Claims: claims.DefaultTable(), PairwiseSalt: ring.Derive("pairwise", 32), Derive: ring.Derive, Log: o.Log, Now: o.Now,
@@ -67,7 +72,7 @@ func newWholeHouse(t *testing.T) (*house, *oidctest.Directory) {
 		}
 		o.Provider, o.Directory, o.Derive = p, people, ring.Derive
 		o.Endpoints = Endpoints{
-			Token: p.Token(), PushedAuthorization: p.PushedAuthorization(), UserInfo: p.UserInfo(), Introspection: p.Introspection(), Revocation: p.Revocation(),
+			Token: p.Token(), PushedAuthorization: p.PushedAuthorization(), DeviceAuthorization: p.DeviceAuthorization(), UserInfo: p.UserInfo(), Introspection: p.Introspection(), Revocation: p.Revocation(),
 			JWKS: p.JWKS(), Discovery: p.Discovery(),
 		}
 	}), people

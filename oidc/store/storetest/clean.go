@@ -120,6 +120,13 @@ func contextCases() []testCase {
 				func() error { return f.s.UseOnce(ctx, store.Once{Until: f.in(time.Hour)}) },
 				func() error { return f.s.PushRequest(ctx, store.PushedRequest{ExpiresAt: f.in(time.Hour)}) },
 				func() error { _, err := f.s.PushedRequest(ctx, oidc.HashOf("unknown")); return err },
+				func() error {
+					return f.s.StartDevice(ctx, store.DeviceCode{Hash: oidc.HashOf("a device"), ExpiresAt: f.in(time.Hour)})
+				},
+				func() error { _, err := f.s.DeviceCode(ctx, oidc.HashOf("a device")); return err },
+				func() error { _, err := f.s.DeviceByUserCode(ctx, oidc.HashOf("unknown")); return err },
+				func() error { _, err := f.s.PollDevice(ctx, oidc.HashOf("unknown"), f.now, 0, 0); return err },
+				func() error { return f.s.DenyDevice(ctx, oidc.HashOf("unknown"), f.now) },
 				func() error { _, err := f.s.Clean(ctx, f.in(1000*time.Hour), 100); return err },
 				func() error { return f.s.Ping(ctx) },
 			} {

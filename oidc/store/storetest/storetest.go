@@ -33,6 +33,11 @@ type Store interface {
 	UseOnce(ctx context.Context, o store.Once) error
 	PushRequest(ctx context.Context, p store.PushedRequest) error
 	PushedRequest(ctx context.Context, h oidc.Hash) (store.PushedRequest, error)
+	StartDevice(ctx context.Context, d store.DeviceCode) error
+	DeviceCode(ctx context.Context, h oidc.Hash) (store.DeviceCode, error)
+	DeviceByUserCode(ctx context.Context, userHash oidc.Hash) (store.DeviceCode, error)
+	PollDevice(ctx context.Context, h oidc.Hash, now time.Time, slack, more time.Duration) (hasty bool, err error)
+	DenyDevice(ctx context.Context, h oidc.Hash, now time.Time) error
 	Clean(ctx context.Context, now time.Time, batch int) (deleted int, err error)
 	EachSubject(ctx context.Context, now time.Time, f func(subject string) error) error
 	Holds(ctx context.Context, subject string, now time.Time) (bool, error)
@@ -55,6 +60,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"consents", consentCases()},
 		{"subjects", subjectCases()},
 		{"once", onceCases()},
+		{"devices", deviceCases()},
 		{"clean", cleanCases()},
 		{"contexts", contextCases()},
 	} {
