@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	goidc "github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
 )
 
 // Claims: what scopes and the claims parameter give, where, and of which type.
@@ -157,5 +158,42 @@ func certClaimsACR(p *party) {
 	form := p.request("claims", `{"id_token":{"acr":{"essential":true,"value":"urn:other"}}}`)
 	if got := p.refused(p.visit(form), form); got != "access_denied" {
 		p.Errorf("a class that nobody has: %q", got)
+	}
+}
+
+func certUserinfoSigned(p *party) {
+	q := p.as("userinfo-signed")
+	k := q.all("alice", "scope", "openid email")
+	g := p.browser.send(http.MethodGet, p.op.URL+"/oauth2/userinfo", "", "Authorization", "Bearer "+k.access)
+	claims := claimsOf(g.Body)
+	if g.Status != http.StatusOK || g.Header.Get("Content-Type") != "application/jwt" || jwtPart(g.Body, 0)["alg"] != "RS256" {
+		p.Fatalf("%d %v %s", g.Status, g.Header, g.Body)
+	}
+	if claims["iss"] != p.op.URL || claims["aud"] != q.id || claims["sub"] != k.back["sub"] || claims["email"] != "alice@example.org" {
+		p.Errorf("%v", claims)
+	}
+	// go-oidc verifies it by jwks_uri.
+	info, err := p.op.provider.UserInfo(context.Background(), oauth2.StaticTokenSource(&oauth2.Token{AccessToken: k.access, TokenType: "Bearer"}))
+	if err != nil || info.Subject != k.back["sub"] {
+		p.Errorf("%v %v", info, err)
+	}
+	form := q.request("prompt", "none", "id_token_hint", g.Body)
+	if got := q.refused(q.visit(form), form); got != "invalid_request" {
+		p.Errorf("userinfo as a hint: %q", got)
+	}
+}
+
+func certIDTokenUnsigned(p *party) {
+	q := p.as("id-unsigned")
+	form := q.request()
+	status, body := q.token(q.redeem(q.signIn("alice", form)))
+	raw, _ := body["id_token"].(string)
+	claims := claimsOf(raw)
+	if status != http.StatusOK || jwtPart(raw, 0)["alg"] != "none" || !strings.HasSuffix(raw, ".") || claims["nonce"] != form.Get("nonce") || claims["aud"] != q.id {
+		p.Errorf("%d %v", status, body)
+	}
+	form = q.request("prompt", "none", "id_token_hint", raw)
+	if got := q.refused(q.visit(form), form); got != "invalid_request" {
+		p.Errorf("an unsigned hint: %q", got)
 	}
 }

@@ -180,6 +180,8 @@ func certFiles() map[string]string {
 	add("own-query", "require_pkce: false\nid_token_signed_response_alg: RS256\n")
 	files["clients.d/own-query.yaml"] = strings.Replace(files["clients.d/own-query.yaml"], "["+appRedirect+"]", `["`+ownQuery+`"]`, 1)
 	add("jwt-access", "require_pkce: false\nid_token_signed_response_alg: RS256\naccess_token_signed_response_alg: RS256\naudience: [\"https://api.example.org\", \"https://files.example.org\"]\n")
+	add("userinfo-signed", "require_pkce: false\nid_token_signed_response_alg: RS256\nuserinfo_signed_response_alg: RS256\n")
+	add("id-unsigned", "require_pkce: false\nid_token_signed_response_alg: none\n")
 	add("api", "resource_identifiers: [\"https://api.example.org\"]\n")
 	add("own", "require_pkce: false\nid_token_signed_response_alg: RS256\nown_issuer: true\n")
 	add("machine", "")

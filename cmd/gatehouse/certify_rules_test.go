@@ -263,12 +263,12 @@ func certifyRules() []rule {
 			shows: "A sector_identifier_uri must list every redirect_uri.", missing: "being built",
 		},
 		{
-			id: "userinfo-signed", section: "OpenID Connect Core 1.0, section 5.3.2", profiles: []string{profileDynamic},
-			shows: "userinfo is signed with RS256 where a client asks for it.", missing: "being built",
+			id: "userinfo-signed", section: "OpenID Connect Core 1.0, section 5.3.2", profiles: []string{profileDynamic}, check: certUserinfoSigned,
+			shows: "userinfo is a JWT signed with RS256 where a client asks for it, with iss and aud.",
 		},
 		{
-			id: "id-token-unsigned", section: "OpenID Connect Dynamic Client Registration 1.0, section 2", profiles: []string{profileDynamic},
-			shows: "An ID token of the code flow is unsigned where a client asks for it.", missing: "being built",
+			id: "id-token-unsigned", section: "OpenID Connect Core 1.0, section 2; OpenID Connect Dynamic Client Registration 1.0, section 2", profiles: []string{profileDynamic}, check: certIDTokenUnsigned,
+			shows: "An ID token of the code flow is unsigned where a client asks for it, and is then no hint.",
 		},
 		{
 			id: "third-party-login", section: "OpenID Connect Core 1.0, section 4", profiles: []string{profileThirdParty},
