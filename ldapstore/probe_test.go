@@ -225,7 +225,7 @@ func TestServersThatCannotBeReachedAreTold(t *testing.T) {
 	_ = closed.Close()
 	o := options(s)
 	o.Resolver, o.Timeout = resolver, time.Second
-	o.URL = []string{"ldaps://ldap.gone.test", "ldap://" + address, "ldap://127.0.0.1:" + misbehave(t, peers(t.Context())["silent"])[len("127.0.0.1:"):]}
+	o.URL = []string{"ldaps://ldap.gone.test", "ldap://" + address, "ldap://127.0.0.1:" + misbehave(t, manners{}, swallow)[len("127.0.0.1:"):]}
 	all, _ := examine(t, o)
 	all.want(t, ldapstore.LevelProblem, "resolve", "ldap.gone.test does not exist", "typing mistake")
 	all.want(t, ldapstore.LevelProblem, "connect", "refuses the connection", "on which port")
