@@ -31,7 +31,8 @@ type Config struct {
 	Outbound       Outbound       `mapstructure:"outbound"`
 
 	// DefaultResource is what access tokens are for where nothing else says so.
-	DefaultResource string `mapstructure:"default_resource"`
+	DefaultResource string       `mapstructure:"default_resource"`
+	Registration    Registration `mapstructure:"registration"`
 
 	RequirePushed bool `mapstructure:"require_pushed_authorization_requests"`
 
@@ -85,6 +86,30 @@ type Lifespans struct {
 type Outbound struct {
 	Allow  []netip.Prefix `mapstructure:"allow"`
 	CAFile string         `mapstructure:"ca_file"` // "" for the system's authorities alone
+}
+
+// Registration says whether applications may register themselves, and what they get.
+type Registration struct {
+	Mode          string             `mapstructure:"mode"` // off, token or open
+	OpenLimit     int                `mapstructure:"open_limit"`
+	OpenLifespan  time.Duration      `mapstructure:"open_lifespan"`
+	OpenRate      int                `mapstructure:"open_rate"`
+	TokenLifespan time.Duration      `mapstructure:"token_lifespan"`
+	GrantTypes    []string           `mapstructure:"grant_types"`
+	ResponseTypes []string           `mapstructure:"response_types"`
+	RequirePKCE   bool               `mapstructure:"require_pkce"`
+	Consent       string             `mapstructure:"consent"`
+	Logos         bool               `mapstructure:"logos"`
+	Scopes        RegistrationScopes `mapstructure:"scopes"`
+}
+
+// Enabled reports whether applications may register themselves.
+func (r Registration) Enabled() bool { return r.Mode == "token" || r.Mode == "open" }
+
+// RegistrationScopes are the scope maps of applications that register themselves.
+type RegistrationScopes struct {
+	Everyone []string            `mapstructure:"everyone"`
+	Groups   map[string][]string `mapstructure:"-"` // by distinguished name
 }
 
 // Session says how long a browser stays signed in.

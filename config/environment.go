@@ -41,7 +41,7 @@ func notSettings(name string) bool {
 func (l *loader) readEnvironment() {
 	names := map[string]*setting{}
 	for i := range settings {
-		if settings[i].kind != kindClaims {
+		if settings[i].kind != kindClaims && settings[i].kind != kindScopes {
 			names[Variable(settings[i].key)] = &settings[i]
 		}
 	}

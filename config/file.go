@@ -111,6 +111,8 @@ func (l *loader) mapping(n *yaml.Node, under string) {
 			l.mapping(v, at.key+".")
 		case s.kind == kindClaims:
 			l.readClaims(v, at)
+		case s.kind == kindScopes:
+			l.readScopes(v, at)
 		default:
 			t, err := textsOf(v)
 			if err != nil {
@@ -186,6 +188,37 @@ func (l *loader) readClaims(n *yaml.Node, at source) {
 	}
 }
 
+// readScopes reads groups and the scopes of their members. Whether they are well-formed
+// is known elsewhere.
+func (l *loader) readScopes(n *yaml.Node, at source) {
+	complain := func(line int, key, message string) {
+		l.problems = append(l.problems, Problem{File: at.file, Line: line, Key: key, Message: message, Hint: "write lines such as cn=staff,ou=groups,dc=example,dc=org: [profile, email]"})
+	}
+	if n.Kind != yaml.MappingNode {
+		complain(n.Line, at.key, "there are no groups under it")
+		return
+	}
+	l.scopes = map[string][]string{}
+	l.found[at.key] = found{source: at}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		place := source{file: at.file, line: k.Line, key: at.key + "." + k.Value}
+		scopes, err := textsOf(v)
+		_, twice := l.scopes[k.Value]
+		switch {
+		case k.Kind != yaml.ScalarNode:
+			complain(k.Line, at.key, "a group's name is not a text")
+		case twice:
+			complain(k.Line, place.key, "it is here twice")
+		case err != nil:
+			complain(k.Line, place.key, err.Error())
+		default:
+			l.scopes[k.Value] = scopes
+			l.found[place.key] = found{source: place}
+		}
+	}
+}
+
 // readCustomClaim reads a claim that the operator adds. Which types there are is
 // known elsewhere.
 func (l *loader) readCustomClaim(name string, n *yaml.Node, place source) {
@@ -241,7 +274,7 @@ func example(s *setting) string {
 
 // names lists what may be written, as it is written where this loader reads.
 func (l *loader) names() []string {
-	all := []string{"tls", "log", "lifespans", "session", "throttle", "directory", "directories"}
+	all := []string{"tls", "log", "lifespans", "session", "throttle", "registration", "directory", "directories"}
 	if l.inList {
 		all = nil
 		for _, s := range memberSettings {

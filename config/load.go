@@ -71,6 +71,7 @@ type loader struct {
 	found    map[string]found
 	broken   map[string]bool // written, but not readable
 	claims   map[string][]string
+	scopes   map[string][]string // by group
 	custom   map[string]CustomClaim
 	members  []*member // the sections of directories
 	inList   bool      // this loader is for one of them
@@ -112,12 +113,12 @@ func (l *loader) settle() (*Config, error) {
 	v := viper.New()
 	for i := range settings {
 		s := &settings[i]
-		if s.kind == kindClaims {
+		if s.kind == kindClaims || s.kind == kindScopes {
 			continue
 		}
 		v.SetDefault(s.key, s.zero())
 		if s.def != "" {
-			value, err := s.read(texts{s.def}, l.base)
+			value, err := s.read(s.defaults(), l.base)
 			if err != nil {
 				return nil, fmt.Errorf("the default of %s: %w", s.key, err)
 			}
@@ -131,10 +132,19 @@ func (l *loader) settle() (*Config, error) {
 	if err := v.UnmarshalExact(c); err != nil {
 		return nil, fmt.Errorf("settling the configuration: %w", err)
 	}
+	c.Registration.Scopes.Groups = l.scopes
 	for key, f := range l.found {
 		c.sources[key] = f.source
 	}
 	return c, nil
+}
+
+// defaults are the texts of what holds where nothing is written.
+func (s *setting) defaults() texts {
+	if s.kind == kindList {
+		return strings.Split(s.def, ",")
+	}
+	return texts{s.def}
 }
 
 // zero is the value of a setting that is not there.

@@ -118,6 +118,21 @@ claims:
   address.locality: [l, "2.5.4.7"]
   preferred_username: '@username'
 default_resource: https://api.example.org
+registration:
+  mode: open
+  open_limit: 7
+  open_lifespan: 2h
+  open_rate: 5
+  token_lifespan: 30d
+  grant_types: [authorization_code, implicit]
+  response_types: [code, code id_token]
+  require_pkce: true
+  consent: explicit
+  logos: true
+  scopes:
+    everyone: [openid, profile]
+    groups:
+      CN=Staff,OU=Groups,DC=x: [email, groups]
 `)
 	if c.File != h.path("gatehouse.yaml") {
 		t.Errorf("file %s", c.File)
@@ -139,7 +154,14 @@ default_resource: https://api.example.org
 			NestedGroups: false, PasswordChange: "off", PasswordChangeURL: "https://password.example.org/", Timeout: 1500 * time.Millisecond, Cache: "watch", PoolSize: 4,
 		},
 		CustomClaims: map[string]config.CustomClaim{"quota": {Attributes: []string{"quotaBytes"}, Type: "number", Scope: "storage"}},
-		Claims:       map[string][]string{"nickname": {"displayName"}, "email_verified": {"true"}, "picture": {}, "address.locality": {"l", "2.5.4.7"}, "preferred_username": {"@username"}},
+		Registration: config.Registration{
+			Mode: "open", OpenLimit: 7, OpenLifespan: 2 * time.Hour, OpenRate: 5, TokenLifespan: 30 * 24 * time.Hour,
+			GrantTypes: []string{"authorization_code", "implicit"}, ResponseTypes: []string{"code", "code id_token"}, RequirePKCE: true,
+			Consent: "explicit", Logos: true, Scopes: config.RegistrationScopes{
+				Everyone: []string{"openid", "profile"}, Groups: map[string][]string{"CN=Staff,OU=Groups,DC=x": {"email", "groups"}},
+			},
+		},
+		Claims: map[string][]string{"nickname": {"displayName"}, "email_verified": {"true"}, "picture": {}, "address.locality": {"l", "2.5.4.7"}, "preferred_username": {"@username"}},
 	}
 	compare(t, c, want)
 	if file, line := c.Where("directory.kind"); file != c.File || line != 27 {

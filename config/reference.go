@@ -67,6 +67,9 @@ func (c *Config) text(key string) string {
 		}
 		return fmt.Sprint(c.Claims, c.CustomClaims)
 	}
+	if key == "registration.scopes.groups" {
+		return fmt.Sprint(c.Registration.Scopes.Groups)
+	}
 	v := reflect.ValueOf(c).Elem()
 	for name := range strings.SplitSeq(key, ".") {
 		t := v.Type()

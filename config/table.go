@@ -18,6 +18,7 @@ const (
 	kindNetworks kind = "list of networks"
 	kindSecret   kind = "secret"
 	kindClaims   kind = "claim: attributes"
+	kindScopes   kind = "group: list of scopes"
 )
 
 // What a reload does: what is read again without a restart.
@@ -120,6 +121,18 @@ var settings = []setting{
 	{key: "directory.timeout", kind: kindDuration, def: "3s", least: second / 10, most: minute, reload: atStart, doc: "Within this time whoever asks is told that the directory can't be reached. It may itself take five sixths of it for all its answers to one question, or all but half a second."},
 	{key: "directory.cache", kind: kindText, def: "off", values: []string{"off", "watch"}, reload: atStart, doc: "`watch`: the server follows what changes in the directory and answers from memory as long as it is proven that no change is missed, otherwise as with off. A change counts within milliseconds, and at the latest within a second; whoever is disabled, deleted or no longer in a group that an application demands loses tokens and sessions at once. See [Watching](watching.md) for what the directory needs, and don't use it where one address stands for several servers (a load balancer). `off`: every question is put to the directory."},
 	{key: "directory.pool_size", kind: kindNumber, def: "16", least: 1, most: 1000, reload: atStart, doc: "The most connections for reading, and as many for checking passwords, to each server."},
+	{key: "registration.mode", kind: kindText, def: "off", values: []string{"off", "token", "open"}, reload: atStart, doc: "Whether applications may register themselves ([Registration](registration.md)). `token`: with an initial access token that `gatehouse client registration-token create` makes. `open`: anybody, with the limits below. With off, those that have registered before are unknown."},
+	{key: "registration.open_limit", kind: kindNumber, def: "100", least: 1, most: 100_000, reload: atStart, doc: "How many applications there may be at a time that registered without a token."},
+	{key: "registration.open_lifespan", kind: kindDuration, def: "1h", least: minute, most: 365 * day, reload: atStart, doc: "How long each of them lives. Then it is gone, with all that it was given."},
+	{key: "registration.open_rate", kind: kindNumber, def: "20", least: 1, most: 1_000_000, reload: atStart, doc: "How many registrations without a token, and changes of any, one address (IPv6: one /64) may ask for in an hour."},
+	{key: "registration.token_lifespan", kind: kindDuration, def: "365d", least: minute, most: 3650 * day, reload: atStart, doc: "How long an application lives that registered with a token; each change by the application begins it anew."},
+	{key: "registration.grant_types", kind: kindList, def: "authorization_code,refresh_token", reload: atStart, doc: "The grant types that they may register; those of [client files](client-files.md)."},
+	{key: "registration.response_types", kind: kindLines, def: "code", reload: atStart, doc: "The response types that they may register, such as [code, code id_token]."},
+	{key: "registration.require_pkce", kind: kindFlag, def: "false", reload: atStart, doc: "Whether those with a secret must use PKCE, too. Those without always must."},
+	{key: "registration.consent", kind: kindText, def: "remembered", values: []string{"explicit", "remembered", "none"}, reload: atStart, doc: "When people are asked before such an application gets their data, as in client files. none goes with mode token only."},
+	{key: "registration.logos", kind: kindFlag, def: "false", reload: atStart, doc: "Whether their logos (PNG, JPEG, GIF or WebP of at most 24 KiB) are shown. A logo is fetched when the application registers and kept, so that nobody's browser asks for it; but who can choose a logo can choose that of somebody else."},
+	{key: "registration.scopes.everyone", kind: kindList, def: "openid", reload: atStart, doc: "The scopes that such applications get for whoever can sign in."},
+	{key: "registration.scopes.groups", kind: kindScopes, defDoc: "none", reload: atStart, doc: "The scopes that they get for the members of a group: the group's distinguished name and a list of scopes, as in client files. To keep applications to a group, give openid here and take it out of everyone."},
 	{key: "email_domains", kind: kindList, defDoc: "none", reload: atStart, doc: "Where people have several mail addresses: the domains to take the email claim from, the preferred one first. The others are in alt_emails."},
 	{key: "claims", kind: kindClaims, defDoc: "the usual attributes", reload: atStart, doc: "Directory attributes to take claims from instead of the usual ones, the first with a value first; an empty list switches a claim off. Parts of the address are written address.locality and so on; @username is the name of sign-in; email_verified and phone_number_verified also take true and false. A claim of one's own is written like quota: {attributes: [quotaBytes], type: number, scope: quota}; types are string, number, boolean, list, generalized_time and ad_time, which become seconds since 1970; a client gives its scope by its scope maps like any other."},
 }

@@ -27,6 +27,11 @@ const (
 	EventRevoked       Event = "revoked"
 	EventReuse         Event = "reuse_detected"
 	EventChange        Event = "change" // by an operator's command
+
+	EventRegistered          Event = "client_registered"
+	EventRegistrationChanged Event = "client_registration_changed"
+	EventRegistrationEnded   Event = "client_registration_ended"
+	EventRegistrationRefused Event = "client_registration_refused"
 )
 
 type requestIDKey struct{}

@@ -1,7 +1,9 @@
 package oidc
 
 import (
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -38,8 +40,9 @@ type Client struct {
 	GroupsClaim     GroupsClaim
 	ClaimsInIDToken bool // scope claims also in the ID token of the code flow
 
-	SubjectType      string // public, pairwise or attribute
-	SubjectAttribute string // directory attribute, for SubjectType attribute
+	SubjectType         string // public, pairwise or attribute
+	SubjectAttribute    string // directory attribute, for SubjectType attribute
+	SectorIdentifierURI string // whose host pairwise subjects are bound to, "" for that of the redirect URIs
 
 	IDTokenSignedResponseAlg     string // ES256 by default; none only for the code flow
 	UserInfoSignedResponseAlg    string // "" for plain JSON
@@ -60,6 +63,23 @@ type Client struct {
 	RequestObjectSigningAlg            string   // "" for any but none
 	RequireSignedRequestObject         bool     // RFC 9101, section 10.5
 	RequirePushedAuthorizationRequests bool     // RFC 9126, section 6
+
+	// What holds where a request says nothing (OpenID Connect Registration 1.0,
+	// section 2). Without DefaultMaxAge a sign-in may be of any age.
+	DefaultMaxAge    *time.Duration
+	DefaultACRValues []string
+	RequireAuthTime  bool // auth_time is in every ID token anyway
+
+	// Registered says whether the client has registered itself; then ApplicationType
+	// is web or native.
+	Registered      RegisteredBy
+	ApplicationType string
+
+	// InitiateLoginURI is where a sign-in can be begun from elsewhere (OpenID Connect
+	// Core 1.0, section 4), "" for nowhere.
+	InitiateLoginURI string
+	// AllowedCORSOrigins may ask from scripts, beside the origins of RedirectURIs.
+	AllowedCORSOrigins []string
 
 	// Lifespans of this client; zero means the server's own.
 	Lifespans Lifespans
@@ -85,6 +105,34 @@ func (c *Client) ResponseAlgs() []ResponseAlg {
 		{"access_token_signed_response_alg", c.AccessTokenSignedResponseAlg},
 	}
 	return slices.DeleteFunc(all, func(r ResponseAlg) bool { return r.Alg == "" || r.Alg == "none" })
+}
+
+// Origins are those whose scripts may ask in the client's name: where it sends
+// people to, and what it names besides (Fetch standard, section 3.2).
+func (c *Client) Origins() []string {
+	origins := slices.Clone(c.AllowedCORSOrigins)
+	for _, uri := range c.RedirectURIs {
+		if origin := OriginOf(uri); origin != "" {
+			origins = append(origins, origin)
+		}
+	}
+	slices.Sort(origins)
+	return slices.Compact(origins)
+}
+
+// OriginOf returns the origin of a web address as browsers write it, or "".
+func OriginOf(uri string) string {
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Opaque != "" {
+		return ""
+	}
+	host := strings.ToLower(u.Host)
+	if u.Scheme == "https" {
+		host = strings.TrimSuffix(host, ":443")
+	} else {
+		host = strings.TrimSuffix(host, ":80")
+	}
+	return u.Scheme + "://" + host
 }
 
 // HasGrantType reports whether the client may use this grant type.

@@ -15,6 +15,8 @@ var (
 	ErrUnavailable = errors.New("temporarily unavailable")
 	// ErrUsed means that a code or token which works once has been used before.
 	ErrUsed = errors.New("already used")
+	// ErrLimit means that there are as many as there may be.
+	ErrLimit = errors.New("the limit is reached")
 	// ErrRevoked means that a grant was ended before its time.
 	ErrRevoked = errors.New("revoked")
 )

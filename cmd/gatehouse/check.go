@@ -107,6 +107,9 @@ func (e *environment) deliver(r *report) error {
 }
 
 func (e *environment) checkConfiguration(r *report, cfg *config.Config) {
+	if _, err := registrationPolicy(cfg); err != nil {
+		r.fail("configuration", err)
+	}
 	if _, err := claimsTable(cfg); err != nil {
 		r.fail("configuration", err)
 	} else {

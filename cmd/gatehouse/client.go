@@ -38,6 +38,8 @@ A running server notices the change by itself.`,
 		newClientDeleteScopeMapCommand(env),
 		newClientDisablePKCECommand(env),
 		newClientLegacyCryptoCommand(env),
+		newClientRegisteredCommand(env),
+		newRegistrationTokenCommand(env),
 	)
 	asGroup(cmd)
 	return cmd

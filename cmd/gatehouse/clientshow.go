@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"gatehouse/oidc"
 )
@@ -61,9 +62,13 @@ func fieldsOf(c *oidc.Client) []clientField {
 		clientField{"claims_in_id_token", c.ClaimsInIDToken},
 		clientField{"subject_type", c.SubjectType},
 		clientField{"subject_attribute", c.SubjectAttribute},
+		clientField{"sector_identifier_uri", c.SectorIdentifierURI},
 		clientField{"id_token_signed_response_alg", c.IDTokenSignedResponseAlg},
 		clientField{"userinfo_signed_response_alg", c.UserInfoSignedResponseAlg},
 		clientField{"access_token_signed_response_alg", c.AccessTokenSignedResponseAlg},
+		clientField{"default_acr_values", c.DefaultACRValues},
+		clientField{"initiate_login_uri", c.InitiateLoginURI},
+		clientField{"allowed_cors_origins", c.AllowedCORSOrigins},
 	)
 	for _, f := range []struct { // said only where they hold: elsewhere they are noise
 		name string
@@ -73,10 +78,14 @@ func fieldsOf(c *oidc.Client) []clientField {
 		{"strict_assertion_audience", c.StrictAssertionAudience},
 		{"require_signed_request_object", c.RequireSignedRequestObject},
 		{"require_pushed_authorization_requests", c.RequirePushedAuthorizationRequests},
+		{"require_auth_time", c.RequireAuthTime},
 	} {
 		if f.on {
 			fields = append(fields, clientField{f.name, true})
 		}
+	}
+	if c.DefaultMaxAge != nil {
+		fields = append(fields, clientField{"default_max_age", strconv.Itoa(int(*c.DefaultMaxAge / time.Second))})
 	}
 	for _, l := range []struct {
 		name  string

@@ -29,6 +29,7 @@ type house struct {
 	store     *store.Store
 	directory directory
 	clients   *clients.Set
+	registry  *clients.Registry
 	keys      *keys.Ring
 	own       *keys.Clients // of clients with an issuer of their own
 	web       *web.Server
@@ -64,6 +65,8 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 	note(err)
 	assets, pages, err := loadPages(cfg)
 	note(err)
+	policy, err := registrationPolicy(cfg)
+	note(err)
 	if len(problems) > 0 {
 		return nil, problems
 	}
@@ -76,11 +79,12 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 	if err != nil {
 		return nil, err
 	}
+	h.registry = clients.NewRegistry(h.clients, h.store, policy, log)
 	protocol, err := provider.New(provider.Options{
-		Issuer: cfg.Issuer, Clients: h.clients, Secrets: clients.NewVerifier(), Directory: h.directory, Store: h.store, Keys: h.keys,
+		Issuer: cfg.Issuer, Clients: h.registry, Secrets: clients.NewVerifier(), Directory: h.directory, Store: h.store, Keys: h.keys,
 		Claims: table, RefreshGrace: cfg.RefreshGrace, PairwiseSalt: pairwiseSalt(h.keys), Log: log, Now: now,
 		Lifespans: lifespans(cfg), Derive: h.keys.Derive, Photos: photosOf(cfg, h.directory), SecretOf: sealer.Secret, Fetch: fetch,
-		ClientKeys:      h.keysOf,
+		ClientKeys: h.keysOf, Registration: registration(cfg, policy, h.store, sealer),
 		DefaultResource: cfg.DefaultResource, RequirePushed: cfg.RequirePushed, PushedLife: cfg.Lifespans.PushedRequest, DeviceLife: cfg.Lifespans.DeviceCode,
 	})
 	if err != nil {
@@ -91,14 +95,19 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 	if cfg.Session.Remember {
 		remember = cfg.Session.RememberFor
 	}
+	var register, manage http.Handler
+	if policy != nil {
+		register, manage = protocol.Register(), protocol.ManageRegistration()
+	}
 	h.web, err = web.New(web.Options{
 		Issuer: cfg.Issuer, Provider: protocol, Directory: h.directory, Sessions: h.store, Pages: pages, Static: assets,
 		Endpoints: web.Endpoints{
 			Token: protocol.Token(), UserInfo: protocol.UserInfo(), Introspection: protocol.Introspection(),
 			PushedAuthorization: protocol.PushedAuthorization(), DeviceAuthorization: protocol.DeviceAuthorization(), Revocation: protocol.Revocation(), JWKS: protocol.JWKS(), Discovery: protocol.Discovery(),
-			Picture: protocol.Picture(), HasIssuer: protocol.HasIssuer,
+			Picture: protocol.Picture(), HasIssuer: protocol.HasIssuer, Registration: register, ManageRegistration: manage,
 		},
-		Derive: h.keys.Derive, Ready: h.ready, Log: log, Now: now, TrustedProxies: cfg.TrustedProxies,
+		RegistrationRate: cfg.Registration.OpenRate,
+		Derive:           h.keys.Derive, Ready: h.ready, Log: log, Now: now, TrustedProxies: cfg.TrustedProxies,
 		SessionIdle: cfg.Session.Idle, SessionAbsolute: cfg.Session.Absolute, SessionRemember: remember,
 		Throttle: web.ThrottleSettings{
 			AccountFailures: cfg.Throttle.AccountFailures, NetworkFailures: cfg.Throttle.NetworkFailures,

@@ -40,7 +40,7 @@ func Subject(c *oidc.Client, u *oidc.User, salt []byte) (string, error) {
 			return "", errors.New("no salt for pairwise subjects")
 		}
 		mac := hmac.New(sha256.New, salt)
-		_, _ = mac.Write([]byte(sector(c) + "|" + u.ID)) // a hash never fails
+		_, _ = mac.Write([]byte(Sector(c) + "|" + u.ID)) // a hash never fails
 		return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)), nil
 	case SubjectAttribute:
 		values := u.Values(c.SubjectAttribute)
@@ -60,11 +60,16 @@ func usableSubject(sub string) (string, error) {
 	return sub, nil
 }
 
-// sector is what a pairwise subject is bound to: the host of the client's first
-// redirect URI (OpenID Connect Core 1.0, section 8.1), so that adding a URI keeps
-// subjects as they are. Without a host of its own the client is its own sector:
+// Sector is what a pairwise subject is bound to (OpenID Connect Core 1.0, section
+// 8.1): the host of the sector identifier, or else of the client's first redirect
+// URI, so that adding a URI keeps subjects as they are. Without a host of its own the client is its own sector:
 // all native applications share 127.0.0.1, and must not share their people.
-func sector(c *oidc.Client) string {
+func Sector(c *oidc.Client) string {
+	if c.SectorIdentifierURI != "" {
+		if u, err := url.Parse(c.SectorIdentifierURI); err == nil && u.Hostname() != "" {
+			return strings.ToLower(u.Hostname())
+		}
+	}
 	if len(c.RedirectURIs) > 0 {
 		if u, err := url.Parse(c.RedirectURIs[0]); err == nil {
 			host := strings.ToLower(u.Hostname())

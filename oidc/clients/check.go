@@ -245,7 +245,14 @@ func (d *draft) finishRedirects() {
 		items []item
 	}{{"redirect_uris", d.redirects}, {"post_logout_redirect_uris", d.logouts}} {
 		for _, it := range l.items {
-			if message, hint := redirectFault(it.text, c.Public()); message != "" {
+			message, hint := redirectFault(it.text, c.Public())
+			if d.registered {
+				if message, hint = registeredRedirectFault(it.text, c.ApplicationType); message != "" {
+					d.problem(it.line, l.key, message, hint) // nothing is echoed to strangers
+				}
+				continue
+			}
+			if message != "" {
 				d.problem(it.line, l.key, clip(it.text)+": "+message, hint)
 			}
 		}
@@ -268,7 +275,7 @@ func (d *draft) finishSubject() {
 		d.problem(d.lines["subject_type"], "subject_attribute", "it is missing, and subject_type is attribute", "name the attribute, such as uid")
 	case c.SubjectType != subjectAttribute && given && d.clean("subject_type"):
 		d.problem(line, "subject_attribute", "it is there, but subject_type is not attribute", "set subject_type: attribute, or leave it out")
-	case c.SubjectType == subjectPairwise && d.clean("redirect_uris"):
+	case c.SubjectType == subjectPairwise && c.SectorIdentifierURI == "" && d.clean("redirect_uris"):
 		// OpenID Connect Core 1.0, section 8.1: the host is what ids are shared over.
 		hosts := map[string]bool{}
 		for _, it := range d.redirects {
@@ -277,7 +284,7 @@ func (d *draft) finishSubject() {
 			}
 		}
 		if len(hosts) != 1 || hosts[""] {
-			d.problem(d.lines["subject_type"], "subject_type", "pairwise needs redirect_uris that are all on one host", "bring the redirect_uris to one host, or make two clients")
+			d.problem(d.lines["subject_type"], "subject_type", "pairwise needs redirect_uris that are all on one host, or a sector_identifier_uri", "bring the redirect_uris to one host, make two clients, or add sector_identifier_uri")
 		}
 	}
 }

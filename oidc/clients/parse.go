@@ -76,6 +76,7 @@ type draft struct {
 	lines    map[string]int // where each key that is there stands
 	// redirects and logouts are judged when it is known whether the client is public.
 	redirects, logouts []item
+	registered         bool // a client that describes itself, which has no file
 }
 
 func (d *draft) problem(line int, key, message, hint string) {

@@ -54,6 +54,9 @@ func (f *field) example() string {
 	return "a " + string(f.kind)
 }
 
+// maxAge is the largest default_max_age: 50 years, in seconds.
+const maxAge = 50 * 365 * 24 * 3600
+
 // The values that have no type in oidc.
 const (
 	authBasic  = "client_secret_basic"
@@ -269,13 +272,43 @@ var fields = []field{
 	},
 	{
 		key: "subject_type", kind: kindText, def: subjectPublic, values: []string{subjectPublic, subjectPairwise, subjectAttribute},
-		doc: "What sub is: public, the directory's stable id of the person; pairwise, an id that only applications on the same host share; attribute, the value of subject_attribute, which a rename may change.",
+		doc: "What sub is: public, the directory's stable id of the person; pairwise, an id that only applications on the same host, or with the same sector_identifier_uri, share; attribute, the value of subject_attribute, which a rename may change.",
 		set: func(d *draft, v value) { d.client.SubjectType = v.text },
 	},
 	{
 		key: "subject_attribute", kind: kindText, sample: "an attribute such as uid", check: attributeFault,
 		doc: "The directory attribute that sub is taken from where subject_type is attribute.",
 		set: func(d *draft, v value) { d.client.SubjectAttribute = v.text },
+	},
+	{
+		key: "sector_identifier_uri", kind: kindText, sample: "an https address", check: httpsFault,
+		doc: "The address of a JSON list of the redirect_uris of all applications that know people by the same pairwise ids; its host is what ids are bound to (OpenID Connect Core 1.0, section 8.1). Needed for pairwise where redirect_uris are on several hosts. It is fetched when an application registers itself and by `gatehouse check --live`, not at a sign-in. A change of its host makes everybody a stranger to the application.",
+		set: func(d *draft, v value) { d.client.SectorIdentifierURI = v.text },
+	},
+	{
+		key: "default_max_age", kind: kindNumber, def: "any age", least: 0, most: maxAge,
+		doc: "How old a sign-in may be, in seconds, where the application doesn't say max_age. 0 asks for the password every time.",
+		set: func(d *draft, v value) { age := time.Duration(v.number) * time.Second; d.client.DefaultMaxAge = &age },
+	},
+	{
+		key: "default_acr_values", kind: kindList, sample: "a list of acr values", check: scopeFault,
+		doc: "The acr values that are asked for where the application doesn't say acr_values.",
+		set: func(d *draft, v value) { d.client.DefaultACRValues = texts(v.items) },
+	},
+	{
+		key: "require_auth_time", kind: kindFlag, def: "false",
+		doc: "Whether ID tokens must hold auth_time. They always do.",
+		set: func(d *draft, v value) { d.client.RequireAuthTime = v.flag },
+	},
+	{
+		key: "initiate_login_uri", kind: kindText, sample: "an https address", check: httpsFault,
+		doc: "The address at which the application begins a sign-in that was begun elsewhere (OpenID Connect Core 1.0, section 4). `/login/CLIENT_ID` then leads there, for a link on a page of yours.",
+		set: func(d *draft, v value) { d.client.InitiateLoginURI = v.text },
+	},
+	{
+		key: "allowed_cors_origins", kind: kindList, sample: "a list such as [https://app.example.org]", check: originFault,
+		doc: "Origins whose scripts may ask the token, userinfo, revocation and pushed authorization endpoints, beside those of the redirect_uris.",
+		set: func(d *draft, v value) { d.client.AllowedCORSOrigins = texts(v.items) },
 	},
 	{
 		key: "id_token_signed_response_alg", kind: kindText, def: keys.ES256, values: append(signingAlgorithms(), keys.None),

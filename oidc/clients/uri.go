@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"gatehouse/oidc"
 )
 
 const maxURI = 2048
@@ -48,6 +50,31 @@ func pageFault(text string) (message, hint string) {
 		return "only https is allowed here", "use an https address; http is for loopback addresses only"
 	}
 	return hostFault(u)
+}
+
+// httpsFault is about addresses for which the specifications allow nothing but https
+// (OpenID Connect Core 1.0, sections 4 and 8.1).
+func httpsFault(text string) (message, hint string) {
+	u, message, hint := parseURI(text)
+	if message == "" && u.Scheme != "https" {
+		return "only https is allowed here", "use an https address"
+	}
+	if message == "" {
+		message, hint = hostFault(u)
+	}
+	return message, hint
+}
+
+// originFault takes an origin as browsers write it.
+func originFault(text string) (message, hint string) {
+	const form = "write scheme, host and, if need be, port, such as https://app.example.org"
+	if message, _ := pageFault(text); message != "" {
+		return message, form
+	}
+	if oidc.OriginOf(text) != text {
+		return "this is not an origin as browsers write it", form
+	}
+	return "", ""
 }
 
 // parseURI does what every URI needs: absolute, visible ASCII, no fragment, no

@@ -112,6 +112,8 @@ type Options struct {
 	// DefaultResource is what access tokens are for where neither the client nor its
 	// file says so; "" for what the file allows.
 	DefaultResource string
+	// Registration says how clients may register themselves; nil: they may not.
+	Registration *Registration
 
 	RequirePushed bool          // every client must push its authorization requests
 	PushedLife    time.Duration // how long they can be used, 0 for a minute

@@ -143,6 +143,9 @@ func (p *Provider) checkRequest(ctx context.Context, a *Authorization, repeated 
 	if a.maxAge, err = parseMaxAge(form.Get("max_age")); err != nil {
 		return err
 	}
+	if a.Client.DefaultMaxAge != nil && !form.Has("max_age") { // OpenID Connect Registration 1.0, section 2
+		a.maxAge = *a.Client.DefaultMaxAge
+	}
 	if a.claims, err = parseClaims(form.Get("claims"), func(name string) bool { return p.claims[name] }); err != nil {
 		return err
 	}

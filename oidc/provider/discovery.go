@@ -76,6 +76,9 @@ func (p *Provider) discoveryDocument(c *oidc.Client, algorithms []string) ([]byt
 		"ui_locales_supported":                           []string{"en", "de", "fr"},
 		"authorization_response_iss_parameter_supported": true,
 	}
+	if p.Registration != nil && !c.OwnIssuer {
+		document["registration_endpoint"] = p.Issuer + PathRegister
+	}
 	for _, endpoint := range []string{"token", "introspection", "revocation"} { // RFC 8414, section 2
 		methods := slices.Clone(clientAuth)
 		if endpoint != "introspection" { // a public client can't introspect

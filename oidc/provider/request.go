@@ -138,7 +138,11 @@ const acrPassword = "urn:gatehouse:acr:password"
 // acr returns the authentication context class that was asked for, if it is one
 // that a password gives (OpenID Connect Core 1.0, sections 3.1.2.1 and 5.5.1.1).
 func (a *Authorization) acr() string {
-	for _, value := range append(strings.Fields(a.Form.Get("acr_values")), a.claims.acr...) {
+	asked := append(strings.Fields(a.Form.Get("acr_values")), a.claims.acr...)
+	if len(asked) == 0 { // OpenID Connect Registration 1.0, section 2
+		asked = a.Client.DefaultACRValues
+	}
+	for _, value := range asked {
 		if value == acrPassword {
 			return value
 		}

@@ -11,6 +11,15 @@ const (
 	qCleanOnce   = `DELETE FROM used_once WHERE hash IN (SELECT hash FROM used_once WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`
 	qCleanPushed = `DELETE FROM pushed_requests WHERE hash IN (SELECT hash FROM pushed_requests WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`
 
+	qCleanTokens = `DELETE FROM registration_tokens WHERE hash IN (SELECT hash FROM registration_tokens WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)`
+
+	qCleanRegistrations = `SELECT client_id FROM registrations WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2`
+	qCleanRegistration  = `DELETE FROM registrations WHERE client_id = $1 AND expires_at <= $2`
+
+	qCleanClientGrants = `UPDATE grants SET expires_at = $1, revoked_at = CASE WHEN revoked_at = 0 THEN $1 ELSE revoked_at END
+WHERE n IN (SELECT n FROM grants WHERE client_id = $2 AND expires_at > $1 LIMIT $3)`
+	qCleanClientConsents = `DELETE FROM consents WHERE client_id = $1 AND subject IN (SELECT subject FROM consents WHERE client_id = $1 LIMIT $2)`
+
 	qCleanGrants = `SELECT n FROM grants WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2`
 
 	qCleanAccess  = `DELETE FROM access_tokens WHERE hash IN (SELECT hash FROM access_tokens WHERE grant_n = $1 LIMIT $2)`
@@ -21,9 +30,12 @@ const (
 
 // Clean deletes up to batch rows that are past their time, in one commit, and
 // returns how many; the caller loops until it returns 0, and others write in
-// between. What goes are sessions, pushed requests and notes of what was used
-// once, past their time, device codes an hour later, and grants past ExpiresAt with
-// their code and tokens. Used codes and refresh tokens stay as long as their grant, so that their reuse is recognised; a revoked grant stays until its time
+// between. What goes are sessions, pushed requests, notes of what was used once and
+// initial access tokens, past their time; device codes an hour later; clients that
+// registered themselves, past their time, with the consents and grants that they were
+// given; and grants past ExpiresAt with their code and tokens. Used codes and refresh
+// tokens stay as long as their grant, so that their reuse is recognised; a revoked grant
+// stays until its time
 // too. Nothing that still works is ever deleted: a grant outlives its tokens.
 func (s *Store) Clean(ctx context.Context, now time.Time, batch int) (deleted int, err error) {
 	err = s.write(ctx, func(ctx context.Context, q querier) error {
@@ -32,7 +44,7 @@ func (s *Store) Clean(ctx context.Context, now time.Time, batch int) (deleted in
 			return err
 		}
 		c := cleaner{q: q, left: batch}
-		for _, query := range []string{qCleanSessions, qCleanOnce, qCleanPushed} {
+		for _, query := range []string{qCleanSessions, qCleanOnce, qCleanPushed, qCleanTokens} {
 			if c.left <= 0 {
 				break
 			}
@@ -45,7 +57,16 @@ func (s *Store) Clean(ctx context.Context, now time.Time, batch int) (deleted in
 				return err
 			}
 		}
-		grants, err := c.expiredGrants(ctx, at)
+		ended, err := expired[string](ctx, c, qCleanRegistrations, at)
+		if err != nil {
+			return err
+		}
+		for _, id := range ended {
+			if err := c.registration(ctx, id, at); err != nil {
+				return err
+			}
+		}
+		grants, err := expired[int64](ctx, c, qCleanGrants, at)
 		if err != nil {
 			return err
 		}
@@ -75,24 +96,32 @@ func (c *cleaner) delete(ctx context.Context, query string, args ...any) error {
 	return err
 }
 
-// expiredGrants returns as many as may be deleted, those first that expired first.
-func (c *cleaner) expiredGrants(ctx context.Context, at int64) (grants []int64, err error) {
+// expired returns as many as may be deleted, those first that expired first.
+func expired[T any](ctx context.Context, c cleaner, query string, at int64) (found []T, err error) {
 	if c.left <= 0 {
 		return nil, nil
 	}
-	rows, err := c.q.QueryContext(ctx, qCleanGrants, at, c.left)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }() // after Err nothing new comes from it
-	for rows.Next() {
-		var n int64
-		if err := rows.Scan(&n); err != nil {
-			return nil, err
+	return collect(ctx, c.q, func(t *T) []any { return []any{t} }, func(t *T) T { return *t }, query, at, c.left)
+}
+
+// registration ends the grants of a client that is gone, so that they are deleted
+// like others past their time, and deletes its consents; then the client itself, as
+// far as the allowance goes.
+func (c *cleaner) registration(ctx context.Context, id string, at int64) error {
+	for _, step := range []func() error{
+		func() error { return c.delete(ctx, qCleanClientGrants, at, id, c.left) },
+		func() error { return c.delete(ctx, qCleanClientConsents, id, c.left) },
+		func() error { return c.delete(ctx, qOriginsDelete, id, c.left) },
+		func() error { return c.delete(ctx, qCleanRegistration, id, at) },
+	} {
+		if c.left <= 0 {
+			return nil
 		}
-		grants = append(grants, n)
+		if err := step(); err != nil {
+			return err
+		}
 	}
-	return grants, rows.Err()
+	return nil
 }
 
 // grant deletes what hangs on a grant, then the grant, as far as the allowance

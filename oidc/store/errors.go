@@ -20,7 +20,7 @@ func classify(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, oidc.ErrNotFound), errors.Is(err, oidc.ErrUsed),
-		errors.Is(err, oidc.ErrRevoked), errors.Is(err, oidc.ErrUnavailable):
+		errors.Is(err, oidc.ErrRevoked), errors.Is(err, oidc.ErrLimit), errors.Is(err, oidc.ErrUnavailable):
 		return err
 	case errors.Is(err, sql.ErrNoRows):
 		return oidc.ErrNotFound

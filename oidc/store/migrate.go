@@ -18,7 +18,7 @@ func migrationsSQLite() []string {
 }
 
 // stepProtocolSQLite leads to version 2: what may be used once, pushed requests,
-// what tokens are for, and what people withhold.
+// what tokens are for, what people withhold, and clients that register themselves.
 const stepProtocolSQLite = `CREATE TABLE used_once (
     hash       BLOB    NOT NULL PRIMARY KEY,
     expires_at INTEGER NOT NULL
@@ -34,7 +34,38 @@ CREATE INDEX pushed_requests_by_expiry ON pushed_requests (expires_at);
 ALTER TABLE grants ADD COLUMN resources TEXT NOT NULL DEFAULT '';
 ALTER TABLE grants ADD COLUMN withheld TEXT NOT NULL DEFAULT '';
 ALTER TABLE consents ADD COLUMN withheld TEXT NOT NULL DEFAULT '';
-ALTER TABLE access_tokens ADD COLUMN audience TEXT NOT NULL DEFAULT '';`
+ALTER TABLE access_tokens ADD COLUMN audience TEXT NOT NULL DEFAULT '';
+CREATE TABLE registrations (
+    client_id     TEXT    NOT NULL UNIQUE,
+    access_hash   BLOB    NOT NULL,
+    token_id      TEXT    NOT NULL, -- of the initial access token, '' for none
+    revision      INTEGER NOT NULL,
+    created_at    INTEGER NOT NULL,
+    expires_at    INTEGER NOT NULL,
+    secret_hash   TEXT    NOT NULL,
+    secret_sealed TEXT    NOT NULL,
+    metadata      TEXT    NOT NULL,
+    logo          TEXT    NOT NULL
+) STRICT;
+CREATE INDEX registrations_by_expiry ON registrations (expires_at);
+CREATE INDEX registrations_by_token ON registrations (token_id, expires_at);
+CREATE TABLE registration_origins (
+    origin    TEXT NOT NULL,
+    client_id TEXT NOT NULL,
+    PRIMARY KEY (origin, client_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX registration_origins_by_client ON registration_origins (client_id);
+CREATE INDEX consents_by_client ON consents (client_id);
+CREATE TABLE registration_tokens (
+    hash       BLOB    NOT NULL PRIMARY KEY,
+    id         TEXT    NOT NULL UNIQUE,
+    note       TEXT    NOT NULL,
+    uses       INTEGER NOT NULL,
+    uses_left  INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX registration_tokens_by_expiry ON registration_tokens (expires_at);`
 
 // stepDevicesSQLite belongs to version 2 as well: devices that wait for a person.
 const stepDevicesSQLite = `

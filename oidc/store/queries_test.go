@@ -93,6 +93,7 @@ func TestNoQueryReadsAWholeTable(t *testing.T) {
 		"qSchemaVersion": "a table of one row",
 		"qSchemaUpdate":  "a table of one row",
 		"qGrants":        "a listing of everything, newest first",
+		"qTokens":        "a listing, for an operator",
 	}
 	path := filepath.Join(t.TempDir(), "gatehouse.db")
 	s, err := Open(t.Context(), path, Options{})
@@ -218,6 +219,9 @@ func TestNoColumnHoldsMoreOfAPersonThanTheId(t *testing.T) {
 		"grants: n id client_id subject session_id scopes claims auth_time amr acr created_at expires_at revoked_at resources withheld",
 		"pushed_requests: hash client_id sealed expires_at", // sealed by a key that is not in the database
 		"refresh_tokens: hash grant_n scopes issued_at expires_at used_at",
+		"registration_origins: origin client_id",                                                                               // hosts
+		"registration_tokens: hash id note uses uses_left created_at expires_at",                                               // note: the operator's words
+		"registrations: client_id access_hash token_id revision created_at expires_at secret_hash secret_sealed metadata logo", // what an application says of itself
 		"sessions: hash id subject auth_time amr remember last_seen_at expires_at",
 		"used_once: hash expires_at",
 	}

@@ -125,3 +125,41 @@ CREATE TABLE device_codes (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX device_codes_by_expiry ON device_codes (expires_at);
+-- Clients that have registered themselves. What is in metadata, they have written.
+CREATE TABLE registrations (
+    client_id     TEXT    NOT NULL UNIQUE,
+    access_hash   BLOB    NOT NULL,
+    token_id      TEXT    NOT NULL, -- of the initial access token, '' for none
+    revision      INTEGER NOT NULL,
+    created_at    INTEGER NOT NULL,
+    expires_at    INTEGER NOT NULL,
+    secret_hash   TEXT    NOT NULL,
+    secret_sealed TEXT    NOT NULL,
+    metadata      TEXT    NOT NULL,
+    logo          TEXT    NOT NULL
+) STRICT;
+
+CREATE INDEX registrations_by_expiry ON registrations (expires_at);
+CREATE INDEX registrations_by_token ON registrations (token_id, expires_at);
+
+CREATE TABLE registration_origins (
+    origin    TEXT NOT NULL,
+    client_id TEXT NOT NULL,
+    PRIMARY KEY (origin, client_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX registration_origins_by_client ON registration_origins (client_id);
+CREATE INDEX consents_by_client ON consents (client_id);
+
+-- Initial access tokens; note is the operator's own.
+CREATE TABLE registration_tokens (
+    hash       BLOB    NOT NULL PRIMARY KEY,
+    id         TEXT    NOT NULL UNIQUE,
+    note       TEXT    NOT NULL,
+    uses       INTEGER NOT NULL,
+    uses_left  INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX registration_tokens_by_expiry ON registration_tokens (expires_at);

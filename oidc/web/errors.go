@@ -143,7 +143,7 @@ func errorCode(f *fault) string {
 	switch {
 	case f.status == http.StatusNotFound:
 		return "not_found"
-	case f.status == http.StatusServiceUnavailable:
+	case f.status == http.StatusServiceUnavailable, f.status == http.StatusTooManyRequests:
 		return "temporarily_unavailable"
 	case f.status >= http.StatusInternalServerError:
 		return "server_error"

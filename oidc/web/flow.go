@@ -177,7 +177,7 @@ func send(c echo.Context, response *provider.Response) error {
 // again, and others an address that they can load again.
 func (s *Server) retryable(c echo.Context, a *provider.Authorization, v visit, err error) error {
 	f := asFault(err)
-	f.client, f.uiLocales = clientInfo(a.Client), a.UILocales
+	f.client, f.uiLocales = clientInfo(a), a.UILocales
 	if f.status != http.StatusServiceUnavailable {
 		return f
 	}
@@ -232,7 +232,7 @@ func (s *Server) askSignIn(c echo.Context, a *provider.Authorization, v visit, s
 // signInPage shows the sign-in page; p says what is special about it.
 func (s *Server) signInPage(c echo.Context, a *provider.Authorization, status int, p templates.SignIn) error {
 	browser := s.cookies.ensureBrowser(c.Response(), c.Request())
-	p.Client = clientInfo(a.Client)
+	p.Client = clientInfo(a)
 	p.RememberOffered = s.SessionRemember > 0
 	p.Request = s.sealer.seal(purposeSignIn, browser, pendingOf(a))
 	flowHeaders(c.Response().Header(), a)
@@ -261,7 +261,7 @@ func (s *Server) askConsent(c echo.Context, a *provider.Authorization, v visit, 
 	kept := pendingOf(a)
 	kept.sessionID, kept.scopes = session.ID, step.Scopes
 	page := templates.Consent{
-		Client: clientInfo(a.Client), Person: personName(step.User), Scopes: step.Scopes, New: step.New, ReturnTo: returnHost(a.RedirectURI),
+		Client: clientInfo(a), Person: personName(step.User), Scopes: step.Scopes, New: step.New, ReturnTo: returnHost(a.RedirectURI),
 		UserCode: a.UserCode, Request: s.sealer.seal(purposeConsent, browser, kept),
 	}
 	flowHeaders(c.Response().Header(), a)

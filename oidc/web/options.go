@@ -35,6 +35,9 @@ type Endpoints struct {
 	// HasIssuer says whether a client has an issuer of its own, which answers beneath
 	// /oauth2/openid/ and the client's id; nil: none has.
 	HasIssuer func(clientID string) bool
+	// Registration answers /oauth2/register, ManageRegistration what is below it; nil if
+	// clients can't register themselves.
+	Registration, ManageRegistration http.Handler
 
 	// Picture answers below /picture/; nil if there are no photos.
 	Picture http.Handler
@@ -83,6 +86,9 @@ type Options struct {
 	SessionRemember time.Duration
 
 	Throttle ThrottleSettings
+	// RegistrationRate is how often an hour one network may register or change a
+	// client without an initial access token; 0 means 20.
+	RegistrationRate int
 }
 
 // check completes o with its defaults and returns the parsed issuer.
@@ -106,9 +112,14 @@ func (o *Options) check() (*url.URL, error) {
 		return nil, errors.New("web: the server secret gives too few bytes")
 	case o.SessionIdle < 0 || o.SessionAbsolute < 0 || o.SessionRemember < 0:
 		return nil, errors.New("web: a session cannot last less than no time")
+	case o.RegistrationRate < 0:
+		return nil, errors.New("web: the rate of registrations is less than none")
 	}
 	o.SessionIdle = orDefault(o.SessionIdle, time.Hour)
 	o.SessionAbsolute = orDefault(o.SessionAbsolute, 12*time.Hour)
+	if o.RegistrationRate == 0 {
+		o.RegistrationRate = 20
+	}
 	if o.Ready == nil {
 		o.Ready = func(context.Context) error { return nil }
 	}

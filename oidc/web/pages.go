@@ -84,9 +84,14 @@ func redirectSource(u *url.URL) string {
 }
 
 // clientInfo is what pages show of an application.
-func clientInfo(c *oidc.Client) templates.ClientInfo {
+func clientInfo(a *provider.Authorization) templates.ClientInfo {
+	c := a.Client
+	shown := c.Name
+	if c.Registered == oidc.RegisteredByAnyone {
+		shown = strangersName(c, a.RedirectURI)
+	}
 	return templates.ClientInfo{
-		ID: c.ID, Name: c.Name, URI: c.ClientURI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TosURI: c.TosURI,
+		ID: c.ID, Name: shown, URI: c.ClientURI, LogoURI: c.LogoURI, PolicyURI: c.PolicyURI, TosURI: c.TosURI,
 	}
 }
 
@@ -107,4 +112,24 @@ func returnHost(redirectURI string) string {
 		return ""
 	}
 	return hostOf(u)
+}
+
+// longestHost leaves room for a name behind it.
+const longestHost = 50
+
+// strangersName puts where the answer goes before a name that nobody has looked at:
+// anybody can take any name, but no host of somebody else's. Of a long host the end
+// counts.
+func strangersName(c *oidc.Client, redirectURI string) string {
+	host := returnHost(redirectURI)
+	if host == "" { // an app on a device
+		host, _, _ = strings.Cut(redirectURI, ":")
+	}
+	if host == "" { // a device, to which nobody is sent
+		host = c.ID
+	}
+	if len(host) > longestHost {
+		host = "…" + host[len(host)-longestHost:]
+	}
+	return host + " (" + c.Name + ")"
 }

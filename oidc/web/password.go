@@ -46,7 +46,7 @@ func (s *Server) offerNewPassword(c echo.Context, a *provider.Authorization, v v
 // it. The current one is asked for unless it has just been shown.
 func (s *Server) askNewPassword(c echo.Context, a *provider.Authorization, status int, step passwordStep, p templates.Password) error {
 	browser := s.cookies.ensureBrowser(c.Response(), c.Request())
-	p.Client, p.Username, p.Expired, p.Later, p.ChangeURL = clientInfo(a.Client), step.username, step.expired, step.later, step.changeURL
+	p.Client, p.Username, p.Expired, p.Later, p.ChangeURL = clientInfo(a), step.username, step.expired, step.later, step.changeURL
 	p.AskOld = s.proofs.password(step.proof, step.subject) == ""
 	kept := pendingOf(a)
 	kept.password = step

@@ -23,6 +23,7 @@ type Server struct {
 	cookies     cookies
 	sealer      *sealer
 	throttle    *throttle
+	pace        *pace
 	crossOrigin *http.CrossOriginProtection
 	watch       *forwardWatch
 	readiness   readiness
@@ -46,6 +47,7 @@ func New(o Options) (*Server, error) {
 		cookies:     cookies{secure: issuer.Scheme == "https"},
 		sealer:      &sealer{key: o.Derive("pending", 32), now: o.Now},
 		throttle:    limiter,
+		pace:        newPace(o.RegistrationRate, time.Hour, o.Derive("throttle", 32), o.Now),
 		crossOrigin: http.NewCrossOriginProtection(),
 		watch:       &forwardWatch{issuer: issuer, proxies: o.TrustedProxies, log: o.Log, now: o.Now, last: make(map[string]time.Time)},
 	}
@@ -103,6 +105,12 @@ func (s *Server) routes() *echo.Echo {
 	s.clientIssuers(e)
 
 	ends := s.Endpoints
+	if ends.Registration != nil {
+		e.POST(provider.PathRegister, s.paced(ends.Registration))
+		readable(e, provider.PathRegister+"/:id", asGet(ends.ManageRegistration))
+		e.PUT(provider.PathRegister+"/:id", s.paced(ends.ManageRegistration))
+		e.DELETE(provider.PathRegister+"/:id", echo.WrapHandler(ends.ManageRegistration))
+	}
 	if ends.Picture != nil {
 		readable(e, provider.PathPicture+"*", asGet(ends.Picture))
 	}

@@ -110,7 +110,7 @@ func pendingOf(a *provider.Authorization) pending {
 func (s *Server) deviceDone(c echo.Context, a *provider.Authorization, outcome provider.DeviceOutcome) error {
 	page, uiLocales := templates.DeviceDone{Outcome: templates.DeviceOutcome(outcome)}, ""
 	if a != nil {
-		page.Client, uiLocales = clientInfo(a.Client), a.UILocales
+		page.Client, uiLocales = clientInfo(a), a.UILocales
 		flowHeaders(c.Response().Header(), a)
 	}
 	status := http.StatusOK

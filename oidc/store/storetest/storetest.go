@@ -38,6 +38,18 @@ type Store interface {
 	DeviceByUserCode(ctx context.Context, userHash oidc.Hash) (store.DeviceCode, error)
 	PollDevice(ctx context.Context, h oidc.Hash, now time.Time, slack, more time.Duration) (hasty bool, err error)
 	DenyDevice(ctx context.Context, h oidc.Hash, now time.Time) error
+	Register(ctx context.Context, n store.NewRegistration) (tokenID string, err error)
+	Registration(ctx context.Context, clientID string) (oidc.Registration, error)
+	RegistrationRevision(ctx context.Context, clientID string) (revision int64, err error)
+	UpdateRegistration(ctx context.Context, r oidc.Registration, now time.Time) error
+	EndRegistration(ctx context.Context, clientID string, now time.Time) error
+	Registrations(ctx context.Context, now time.Time) ([]oidc.Registration, error)
+	NextOpenEnd(ctx context.Context, now time.Time) (time.Time, error)
+	OriginRegistered(ctx context.Context, origin string) (bool, error)
+	RegistrationTokenUsable(ctx context.Context, h oidc.Hash, now time.Time) (bool, error)
+	CreateRegistrationToken(ctx context.Context, t oidc.RegistrationToken) error
+	RegistrationTokens(ctx context.Context, now time.Time) ([]oidc.RegistrationToken, error)
+	RevokeRegistrationToken(ctx context.Context, id string, andClients bool, now time.Time) (ended int, err error)
 	Clean(ctx context.Context, now time.Time, batch int) (deleted int, err error)
 	EachSubject(ctx context.Context, now time.Time, f func(subject string) error) error
 	Holds(ctx context.Context, subject string, now time.Time) (bool, error)
@@ -61,6 +73,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		{"subjects", subjectCases()},
 		{"once", onceCases()},
 		{"devices", deviceCases()},
+		{"registrations", registrationCases()},
 		{"clean", cleanCases()},
 		{"contexts", contextCases()},
 	} {

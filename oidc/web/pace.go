@@ -1,0 +1,71 @@
+package web
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/oidc"
+	"gatehouse/templates"
+)
+
+// pace bounds how often one network may do something, in memory, by the counts that
+// sign-ins have, too.
+type pace struct {
+	settings ThrottleSettings
+	key      []byte
+	now      func() time.Time
+
+	mu       sync.Mutex
+	networks *counters[networkCount]
+}
+
+func newPace(most int, within time.Duration, key []byte, now func() time.Time) *pace {
+	s := ThrottleSettings{NetworkFailures: most, Window: within}
+	return &pace{settings: s, key: key, now: now, networks: newCounters(throttleEntries, throttleShared, within,
+		func(n *networkCount, now time.Time) bool { return n.over(s, now) })}
+}
+
+// take counts one time, or returns how long to wait.
+func (p *pace) take(from netip.Addr) time.Duration {
+	mac := hmac.New(sha256.New, p.key)
+	mac.Write([]byte("pace\x00" + networkOf(from)))
+	key := countKey(mac.Sum(nil)[:len(countKey{})])
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	n := p.networks.get(key, now)
+	if wait := n.wait(p.settings, now); wait > 0 {
+		return wait
+	}
+	n.fail(p.settings, now)
+	return 0
+}
+
+// paced holds registrations that nobody vouched for, and all changes, to their pace:
+// each may have this server fetch something. An initial access token has a number of
+// uses instead.
+func (s *Server) paced(h http.Handler) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		from, _ := c.Get(remoteKey).(remote)
+		if r.Method != http.MethodPost || r.Header.Get("Authorization") == "" {
+			if wait := s.pace.take(from.client); wait > 0 {
+				oidc.Audit(r.Context(), s.log, oidc.EventRegistrationRefused, slog.String("reason", "too many from this network"), slog.String("remote", name(from.client)))
+				return &fault{
+					status: http.StatusTooManyRequests, kind: templates.ErrorThrottled, detail: "too many registrations from this network, try again later",
+					after: wait, err: errors.New("too many registrations from one network"),
+				}
+			}
+		}
+		h.ServeHTTP(c.Response(), r)
+		return nil
+	}
+}
