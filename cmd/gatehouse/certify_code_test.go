@@ -193,6 +193,10 @@ func certFiles() map[string]string {
 		files["clients.d/"+id+".yaml"] = strings.Replace(files["clients.d/"+id+".yaml"], "["+appRedirect+"]", "["+uri+"]", 1)
 	}
 	files["clients.d/asserts.yaml"] = "client_id: asserts\ngrant_types: [client_credentials]\ntoken_endpoint_auth_method: private_key_jwt\njwks_uri: RPWEB/jwks\nscopes: {everyone: [email]}\n"
+	for _, id := range []string{"tv", "tv-2"} {
+		files["clients.d/"+id+".yaml"] = "client_id: " + id + "\ntoken_endpoint_auth_method: none\ngrant_types: [\"" + grantDevice + "\", refresh_token]\nconsent: none\n" +
+			"id_token_signed_response_alg: RS256\n" + certScopes
+	}
 	files["clients.d/native.yaml"] = "client_id: native\ntoken_endpoint_auth_method: none\nredirect_uris: [\"org.example.app:/cb\", http://127.0.0.1/cb, \"http://[::1]/cb\"]\nconsent: none\nscopes: {everyone: [openid]}\n"
 	return files
 }

@@ -308,6 +308,18 @@ func certifyRules() []rule {
 			shows: "A pairwise sub is the same for a host and another for others.",
 		},
 		{
+			id: "device", section: "RFC 8628, sections 3 and 6.1", profiles: []string{profileBeyond}, check: certDevice,
+			shows: "A device shows a code that a person types in elsewhere, in any spelling, and allows; its tokens are for it alone, and once.",
+		},
+		{
+			id: "device-denied", section: "RFC 8628, sections 3.3.1, 3.5 and 5.4", profiles: []string{profileBeyond}, check: certDeviceDenied,
+			shows: "A link to the code alone does nothing; the person is asked always; polls get authorization_pending, slow_down and access_denied.",
+		},
+		{
+			id: "device-expired", section: "RFC 8628, section 3.5", profiles: []string{profileBeyond}, later: true, check: certDeviceExpired,
+			shows: "After its time a device gets expired_token, and its code is unknown.",
+		},
+		{
 			id: "jwt-access-token", section: "RFC 9068, sections 2 and 4", profiles: []string{profileBeyond}, check: certJWTAccess,
 			shows: "Access tokens are JWTs where the operator wants it: typ at+jwt, no claim of the person but sub; they open userinfo and are revoked like any other.",
 		},
