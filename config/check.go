@@ -159,6 +159,13 @@ func (l *loader) checkTimes(c *Config) {
 	if c.Session.Absolute < c.Session.Idle && !l.broken["session.idle"] {
 		l.problem(l.either("session.absolute", "session.idle"), fmt.Sprintf("session.absolute (%s) is shorter than session.idle (%s)", spell(c.Session.Absolute), spell(c.Session.Idle)), "lengthen session.absolute or shorten session.idle")
 	}
+	switch rotate := c.Keys.RotateAfter; {
+	case rotate == 0 || l.broken["keys.rotate_after"] || l.broken["keys.publish_before"]:
+	case rotate < 24*time.Hour:
+		l.problem("keys.rotate_after", fmt.Sprintf("%s is shorter than a day: there would be more keys than applications care for", spell(rotate)), "write 90d, or 0s for rotation by command")
+	case c.Keys.PublishBefore > rotate/2:
+		l.problem(l.either("keys.publish_before", "keys.rotate_after"), fmt.Sprintf("keys.publish_before (%s) is more than half of keys.rotate_after (%s)", spell(c.Keys.PublishBefore), spell(rotate)), "shorten keys.publish_before or lengthen keys.rotate_after")
+	}
 	if c.Throttle.MaxWait < c.Throttle.Window && !l.broken["throttle.window"] {
 		l.problem(l.either("throttle.max_wait", "throttle.window"), fmt.Sprintf("throttle.max_wait (%s) is shorter than throttle.window (%s)", spell(c.Throttle.MaxWait), spell(c.Throttle.Window)), "lengthen throttle.max_wait or shorten throttle.window")
 	}

@@ -92,6 +92,8 @@ func TestEveryMistakeIsRefusedWithItsLineKeyAndAHint(t *testing.T) {
 		"a key that is a pipe":                 {with("tls", "{cert_file: good.pem, key_file: /dev/zero}"), 7, "tls.key_file", "not a plain file"},
 		"TLS for an issuer over http":          {strings.Replace(with("tls", "{cert_file: good.pem, key_file: good.key}"), "https://sso.example.org", "http://localhost:8080", 1), 1, "issuer", "speaks https"},
 		"a session that ends before it idles":  {with("session", "{idle: 20h}"), 7, "session.idle", "session.absolute (12h)"},
+		"rotation every hour":                  {with("keys", "{rotate_after: 1h}"), 7, "keys.rotate_after", "shorter than a day"},
+		"keys published for too long":          {with("keys", "{rotate_after: 7d, publish_before: 4d}"), 7, "keys.publish_before", "more than half of keys.rotate_after (7d)"},
 		"a wait shorter than the window":       {with("throttle", "{max_wait: 5m}"), 7, "throttle.max_wait", "throttle.window (15m)"},
 		"no directory":                         {without("directory.url"), 0, "directory.url", "missing"},
 		"an empty list of directories":         {with("directory.url", "[]"), 8, "directory.url", "no server"},

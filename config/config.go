@@ -20,6 +20,7 @@ type Config struct {
 	Database       string         `mapstructure:"database"`
 	ClientsDir     string         `mapstructure:"clients_dir"`
 	KeysDir        string         `mapstructure:"keys_dir"`
+	Keys           Keys           `mapstructure:"keys"`
 	TemplatesDir   string         `mapstructure:"templates_dir"` // "" for none
 	StaticDir      string         `mapstructure:"static_dir"`    // "" for none
 	Log            Log            `mapstructure:"log"`
@@ -53,6 +54,12 @@ type Config struct {
 	Warnings []Problem `mapstructure:"-"`
 
 	sources map[string]source
+}
+
+// Keys says when signing keys are rotated by time.
+type Keys struct {
+	RotateAfter   time.Duration `mapstructure:"rotate_after"` // 0 for never
+	PublishBefore time.Duration `mapstructure:"publish_before"`
 }
 
 // TLS is the server's own certificate; both empty without one.

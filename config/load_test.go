@@ -88,6 +88,7 @@ lifespans: {code: 30s, access: 10m, id: 2h, refresh: 14d, pushed_request: 90s, d
 require_pushed_authorization_requests: true
 outbound: {allow: [10.1.0.0/16], ca_file: ca.pem}
 refresh_grace: 0s
+keys: {rotate_after: 90d, publish_before: 12h}
 session: {idle: 1h, absolute: 7d, remember: on, remember_for: 90d}
 throttle: {account_failures: 3, network_failures: 50, window: 10m, max_wait: 2h}
 directory:
@@ -145,6 +146,7 @@ registration:
 		Lifespans:       config.Lifespans{Code: 30 * time.Second, Access: 10 * time.Minute, ID: 2 * time.Hour, Refresh: 14 * 24 * time.Hour, PushedRequest: 90 * time.Second, DeviceCode: 5 * time.Minute},
 		DefaultResource: "https://api.example.org", RequirePushed: true, Outbound: config.Outbound{Allow: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, CAFile: h.path("ca.pem")},
 		RefreshGrace: 0,
+		Keys:         config.Keys{RotateAfter: 90 * 24 * time.Hour, PublishBefore: 12 * time.Hour},
 		Session:      config.Session{Idle: time.Hour, Absolute: 7 * 24 * time.Hour, Remember: true, RememberFor: 90 * 24 * time.Hour},
 		Throttle:     config.Throttle{AccountFailures: 3, NetworkFailures: 50, Window: 10 * time.Minute, MaxWait: 2 * time.Hour},
 		Directory: config.Directory{
@@ -164,10 +166,10 @@ registration:
 		Claims: map[string][]string{"nickname": {"displayName"}, "email_verified": {"true"}, "picture": {}, "address.locality": {"l", "2.5.4.7"}, "preferred_username": {"@username"}},
 	}
 	compare(t, c, want)
-	if file, line := c.Where("directory.kind"); file != c.File || line != 27 {
+	if file, line := c.Where("directory.kind"); file != c.File || line != 28 {
 		t.Errorf("directory.kind is at %s:%d", file, line)
 	}
-	if file, line := c.Where("claims.address.locality"); file != c.File || line != 43 {
+	if file, line := c.Where("claims.address.locality"); file != c.File || line != 44 {
 		t.Errorf("claims.address.locality is at %s:%d", file, line)
 	}
 }

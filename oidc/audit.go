@@ -32,6 +32,8 @@ const (
 	EventRegistrationChanged Event = "client_registration_changed"
 	EventRegistrationEnded   Event = "client_registration_ended"
 	EventRegistrationRefused Event = "client_registration_refused"
+	EventKeyRotated          Event = "key_rotated" // by time
+	EventKeyRetired          Event = "key_retired" // likewise
 )
 
 type requestIDKey struct{}

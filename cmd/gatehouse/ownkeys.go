@@ -20,8 +20,7 @@ import (
 
 // ownAlgorithms returns the algorithms that a client with an issuer of its own needs
 // keys for. There is always one: a key set with nothing in it stops some libraries.
-func ownAlgorithms(c *oidc.Client) []string {
-	var needed []string
+func ownAlgorithms(c *oidc.Client) (needed []string) {
 	for _, r := range c.ResponseAlgs() {
 		if slices.Contains(keys.Asymmetric(), r.Alg) && !slices.Contains(needed, r.Alg) {
 			needed = append(needed, r.Alg)

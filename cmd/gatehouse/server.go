@@ -59,6 +59,7 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 	note(err)
 	h.own = keys.NewClients(cfg.KeysDir, now)
 	note(h.makeOwnKeys())
+	h.publishKeys()
 	h.directory, err = newDirectory(cfg, table, personAttributes(table, h.clients), log, now)
 	note(err)
 	h.store, err = store.Open(ctx, cfg.Database, store.Options{Log: log, Now: now})
@@ -171,6 +172,7 @@ func (h *house) tend(ctx context.Context, atOnce <-chan os.Signal) {
 	defer reload.Stop()
 	defer clean.Stop()
 	var told tellOnce
+	h.rotate(ctx, &told)
 	for {
 		select {
 		case <-ctx.Done():
@@ -181,12 +183,13 @@ func (h *house) tend(ctx context.Context, atOnce <-chan os.Signal) {
 			h.reload(ctx, &told)
 		case <-clean.C:
 			h.clean(ctx)
+			h.rotate(ctx, &told)
 		}
 	}
 }
 
 // tellOnce keeps a fault that stays from filling the log.
-type tellOnce struct{ clients, keys, own string }
+type tellOnce struct{ clients, keys, own, rotation string }
 
 // reload takes over changed client and key files, or keeps what there is.
 func (h *house) reload(ctx context.Context, told *tellOnce) {
@@ -199,6 +202,7 @@ func (h *house) reload(ctx context.Context, told *tellOnce) {
 	}
 	changed, err = h.keys.Reload()
 	h.reloaded(ctx, "keys", changed, err, &told.keys)
+	h.publishKeys()
 	h.reloadOwn(ctx, told)
 }
 

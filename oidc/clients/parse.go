@@ -62,6 +62,11 @@ func Warnings(c *oidc.Client) []oidc.Problem {
 	if c.IDTokenSignedResponseAlg == keys.None {
 		warn("id_token_signed_response_alg", "ID tokens of "+c.ID+" are not signed: nobody who is shown one can tell who made it", "choose an algorithm as soon as the application knows one")
 	}
+	for _, r := range c.ResponseAlgs() {
+		if keys.Uncommon(r.Alg) && !c.OwnIssuer {
+			warn(r.Key, "because of "+c.ID+" every application finds a "+r.Alg+" key in the key set, and some give up on a set with one", "own_issuer: true keeps it to this application, which then has to be set up anew")
+		}
+	}
 	if !c.RequirePKCE && c.HasGrantType(grantCode) {
 		warn("require_pkce", c.ID+" goes without PKCE: a code that leaks can be used by whoever finds it", "leave require_pkce out as soon as the application can do PKCE")
 	}

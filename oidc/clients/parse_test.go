@@ -355,6 +355,8 @@ func TestAClientThatNobodyCanUseIsWarnedAbout(t *testing.T) {
 		nextcloud: "",
 		strings.Replace(nextcloud, "everyone: [openid]", "everyone: [profile]", 1):                         "scopes",
 		strings.Replace(nextcloud, "everyone: [openid]", "everyone: [openid, offline_access]", 1):          "scopes",
+		nextcloud + "id_token_signed_response_alg: EdDSA\n":                                                "id_token_signed_response_alg",
+		nextcloud + "id_token_signed_response_alg: EdDSA\nown_issuer: true\n":                              "",
 		nextcloud + "require_pkce: false\n":                                                                "require_pkce",
 		"client_id: job\nclient_secret_hash: " + hash + "\ngrant_types: [client_credentials]\n":            "",
 		strings.Replace(nextcloud, "everyone: [openid]\n  groups:", "groups:\n    cn=a,dc=x: [openid]", 1): "",

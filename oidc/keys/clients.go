@@ -105,14 +105,21 @@ func (r *Ring) has(algorithms []string) bool {
 	return !slices.ContainsFunc(algorithms, func(alg string) bool { return v.active[alg] == nil })
 }
 
+// Known returns the keys that have been asked for, by client.
+func (c *Clients) Known() map[string]*Ring {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return maps.Clone(c.rings)
+}
+
 // Reload reads the folders of the clients that keep names again and forgets the
 // others. It returns whose keys have changed. Where anything is wrong, that client's
 // keys stay as they were, and the error names all of it.
 func (c *Clients) Reload(keep func(clientID string) bool) (changed []string, err error) {
 	c.mu.Lock()
 	maps.DeleteFunc(c.rings, func(id string, _ *Ring) bool { return !keep(id) })
-	rings := maps.Clone(c.rings)
 	c.mu.Unlock()
+	rings := c.Known()
 	var problems oidc.Problems
 	for _, id := range slices.Sorted(maps.Keys(rings)) {
 		different, err := rings[id].Reload()

@@ -100,7 +100,7 @@ func (r *Ring) successor(alg string, now time.Time, delay time.Duration) (*key, 
 // so there is always one for ES256, and an RSA key for those who need RS256.
 func (r *Ring) Retire(kid string) error {
 	_, err := r.change(func(now time.Time) (string, error) {
-		v, err := newView(r.view.Load().folder, now)
+		v, err := newView(r.view.Load().folder, now, nil)
 		if err != nil {
 			return "", err
 		}

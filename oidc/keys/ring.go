@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -26,6 +27,8 @@ type Ring struct {
 	now  func() time.Time
 	mu   sync.Mutex // one change of view at a time
 	view atomic.Pointer[view]
+	// asked are the algorithms of uncommon keys that are published; nil for all.
+	asked map[string]bool
 }
 
 // view is a folder as it stands until some time.
@@ -35,7 +38,7 @@ type view struct {
 	active map[string]*key
 	byKid  map[string]*key
 	infos  []Info
-	algs   []string
+	algs   []string // published
 	jwks   []byte
 }
 
@@ -82,7 +85,7 @@ func loadRing(dir string, need needs, now func() time.Time) (*Ring, error) {
 }
 
 func newRing(dir string, need needs, now func() time.Time, f *folder) (*Ring, error) {
-	v, err := newView(f, now())
+	v, err := newView(f, now(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -123,8 +126,9 @@ func complete(dir string, need needs, now time.Time) error {
 	return nil
 }
 
-// newView sorts keys by what they do at now, and renders the JWKS.
-func newView(f *folder, now time.Time) (*view, error) {
+// newView sorts keys by what they do at now, and renders the JWKS. asked is that of
+// the Ring.
+func newView(f *folder, now time.Time, asked map[string]bool) (*view, error) {
 	v := &view{folder: f, active: make(map[string]*key), byKid: make(map[string]*key, len(f.keys))}
 	var published []*key
 	for _, alg := range Asymmetric() {
@@ -132,7 +136,6 @@ func newView(f *folder, now time.Time) (*view, error) {
 		if len(keys) == 0 {
 			continue
 		}
-		v.algs = append(v.algs, alg)
 		active := activeAt(keys, now)
 		v.active[alg] = keys[active]
 		for _, k := range keys {
@@ -142,6 +145,10 @@ func newView(f *folder, now time.Time) (*view, error) {
 			}
 		}
 		v.infos = append(v.infos, describe(keys, now)...)
+		if asked != nil && Uncommon(alg) && !asked[alg] {
+			continue
+		}
+		v.algs = append(v.algs, alg)
 		// The active key first: there are clients that take whatever comes first.
 		published = append(published, keys[active])
 		published = append(published, keys[active+1:]...)
@@ -170,7 +177,7 @@ func (r *Ring) current() *view {
 	defer r.mu.Unlock()
 	v = r.view.Load()
 	if now := r.now(); !v.until.IsZero() && !now.Before(v.until) {
-		if next, err := newView(v.folder, now); err == nil { // what could be rendered once can be again
+		if next, err := newView(v.folder, now, r.asked); err == nil { // what could be rendered once can be again
 			v = next
 			r.view.Store(v)
 		}
@@ -204,7 +211,7 @@ func (r *Ring) reload() (changed bool, err error) {
 			File: filepath.Join(r.dir, secretFile), Message: "has changed while the server runs", Hint: "put the old one back, or restart the server: sign-ins then end",
 		}}
 	}
-	v, err := newView(f, r.now())
+	v, err := newView(f, r.now(), r.asked)
 	if err != nil {
 		return false, err
 	}
@@ -212,12 +219,42 @@ func (r *Ring) reload() (changed bool, err error) {
 	return true, nil
 }
 
+// Uncommon reports whether keys of an algorithm stop some libraries, which give up
+// on a whole JWK Set for a kind of key that they don't know: Ed25519 and P-521.
+func Uncommon(alg string) bool { return alg == EdDSA || alg == "ES512" }
+
+// Publish leaves uncommon keys, those of Ed25519 and P-521, out of JWKS and Algorithms
+// but for the algorithms that are named in this or an earlier call, or that have
+// signed. Without a call all are in.
+func (r *Ring) Publish(algorithms []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	more := maps.Clone(r.asked)
+	if more == nil {
+		more = map[string]bool{}
+	}
+	for _, alg := range algorithms {
+		if Uncommon(alg) {
+			more[alg] = true
+		}
+	}
+	if r.asked != nil && maps.Equal(more, r.asked) {
+		return
+	}
+	v, err := newView(r.view.Load().folder, r.now(), more)
+	if err != nil {
+		return // what could be rendered once can be again
+	}
+	r.asked = more
+	r.view.Store(v)
+}
+
 // JWKS returns the public keys as a JWK Set (RFC 7517, section 5). It is rendered
 // once a change; don't write to it.
 func (r *Ring) JWKS() []byte { return r.current().jwks }
 
-// Algorithms returns the algorithms that there are keys for, the default first. Only
-// ES256 and RS256 are always among them.
+// Algorithms returns the algorithms that there are published keys for, the default
+// first. For a server, only ES256 and RS256 are always among them.
 func (r *Ring) Algorithms() []string { return slices.Clone(r.current().algs) }
 
 // List describes all keys, by algorithm and age.

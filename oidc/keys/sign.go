@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -17,9 +18,13 @@ const maxToken = 256 << 10
 // Sign returns claims as a compact JWS (RFC 7515, section 7.1), signed by the
 // active key of alg; typ is the header's typ, "" for JWT.
 func (r *Ring) Sign(alg, typ string, claims any) (string, error) {
-	k := r.current().active[alg]
+	v := r.current()
+	k := v.active[alg]
 	if k == nil {
 		return "", fmt.Errorf("sign: there is no %s key", alg)
+	}
+	if Uncommon(alg) && !slices.Contains(v.algs, alg) {
+		r.Publish([]string{alg}) // whoever gets the token has to find the key
 	}
 	header := k.header
 	if typ != "" && typ != "JWT" {
