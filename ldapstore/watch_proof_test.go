@@ -81,29 +81,6 @@ func directories() map[string]watchable {
 	}
 }
 
-// TestWithoutAWatchNoAnswerIsOld: after each of many changes the very next answer
-// has it.
-func TestWithoutAWatchNoAnswerIsOld(t *testing.T) {
-	t.Parallel()
-	for kind, c := range directories() {
-		t.Run(kind, func(t *testing.T) { // one after the other, for the sake of the figures
-			s, n := c.start(t), c.changes
-			o := encrypted(s)
-			o.UserBaseDN = []string{"ou=people," + s.BaseDN}
-			old, all := 0, 0
-			d := open(t, o)
-			rounds(t, s, d, n, func(string) {}, func(what string, seen func() bool) {
-				if all++; !seen() {
-					old++
-					t.Errorf("%s: the answer is old", what)
-				}
-			})
-			t.Logf("%d of %d answers were old", old, all)
-			deleted(t, s, d, "alice")
-		})
-	}
-}
-
 // encrypted are options over ldaps://, without which Active Directory takes no
 // password.
 func encrypted(s *ldaptest.Server) ldapstore.Options {
