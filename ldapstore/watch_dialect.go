@@ -65,10 +65,32 @@ func (openldapDialect) name(uuid []byte) string {
 
 func (openldapDialect) read(p position, values []string) {
 	for _, csn := range values {
-		if parts := strings.Split(csn, "#"); len(parts) == 4 {
-			p.reach(parts[2], csn)
+		if isCSN(csn) {
+			p.reach(csn[len(csn)-10:len(csn)-7], csn)
 		}
 	}
+}
+
+// isCSN reports whether text is a change sequence number in the form that all
+// releases since 2.4 write. Anything else must not be compared: a text that begins
+// with a letter would be later than every change to come.
+func isCSN(text string) bool {
+	const form = "00000000000000.000000Z#000000#000#000000"
+	if len(text) != len(form) {
+		return false
+	}
+	for i := range form {
+		switch c := text[i]; {
+		case form[i] != '0':
+			if c != form[i] {
+				return false
+			}
+		case '0' <= c && c <= '9' || i > 21 && 'a' <= c && c <= 'f':
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 func (openldapDialect) cookie(_ context.Context, _ *conn, _ *entry, _ string, p position) (string, error) {
