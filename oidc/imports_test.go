@@ -33,7 +33,7 @@ var rooms = []room{
 	}},
 	// The demo's application is a stranger: it knows the protocol and nothing else of us.
 	{dir: "cmd/gatehouse/demoapp", may: []string{"github.com/coreos/go-oidc/v3/oidc", "golang.org/x/oauth2"}},
-	{dir: "cmd/bench", may: []string{"github.com/coreos/go-oidc/v3/oidc"}},
+	{dir: "cmd/bench", may: []string{"gatehouse/ldapstore", "github.com/coreos/go-oidc/v3/oidc"}},
 	{dir: "config", may: []string{"github.com/spf13/viper", "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3"}, never: []ban{
 		{"net/http", "the configuration describes servers, it starts none"},
 		{"database/sql", "SQL is the store's"},

@@ -72,6 +72,9 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		return err
 	}
 	defer slapd.stop()
+	if s.only == lookupsName {
+		return measureLookups(ctx, s, slapd, out)
+	}
 	files, err := writeConfiguration(dir, slapd)
 	if err != nil {
 		return err
@@ -107,6 +110,12 @@ func run(ctx context.Context, s settings, out io.Writer) (err error) {
 		}
 	}
 	startup.print(out, server, s.server)
+	if s.only == "" {
+		server.stop()
+		if err := measureLookups(ctx, s, slapd, out); err != nil {
+			return err
+		}
+	}
 	if wrong {
 		return errors.New("some answers were wrong")
 	}

@@ -73,17 +73,20 @@ modulepath /usr/lib/ldap
 moduleload back_mdb
 moduleload memberof
 moduleload ppolicy
+moduleload syncprov
 pidfile DIR/pid
 database mdb
 suffix BASE
 rootdn cn=admin,BASE
 directory DIR/db
 maxsize 1073741824
-index objectClass,uid,mail,member,uniqueMember,memberUid,memberOf,entryUUID eq
+index objectClass,uid,mail,member,uniqueMember,memberUid,memberOf,entryUUID,entryCSN eq
 access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact="SERVICE" read by * none
 overlay memberof
 overlay ppolicy
+overlay syncprov
+syncprov-sessionlog 1000
 `)
 }
 
