@@ -32,7 +32,7 @@ Exit code 3 means that something is wrong; warnings alone are exit code 0.`,
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return env.check(cmd.Context(), live) },
 	}
-	cmd.Flags().BoolVar(&live, "live", false, "also ask the directory: can it be reached, are there the groups that clients name?")
+	cmd.Flags().BoolVar(&live, "live", false, "also ask the directory (can it be reached, are there the groups that clients name?) and the sector_identifier_uri of clients")
 	env.addOutput(cmd)
 	return cmd
 }
@@ -90,6 +90,7 @@ func (e *environment) check(ctx context.Context, live bool) error {
 		checkPages(r, cfg)
 		if live {
 			e.checkDirectory(ctx, r, cfg, set)
+			checkSectors(ctx, r, cfg, set)
 		}
 	}
 	return e.deliver(r)

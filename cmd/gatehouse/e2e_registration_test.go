@@ -257,3 +257,30 @@ func TestWhatIsHugeOrDeepIsRefusedQuickly(t *testing.T) {
 		}
 	}
 }
+
+func TestTheSectorOfAClientFileIsLookedAtByTheCheck(t *testing.T) {
+	t.Parallel()
+	sectors, caFile := tlsServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, `[%q]`, r.URL.Query().Get("lists"))
+	}))
+	client := func(id, lists string) string {
+		return "client_id: " + id + "\ntoken_endpoint_auth_method: none\nsubject_type: pairwise\nredirect_uris: [" + appRedirect + "]\nsector_identifier_uri: " +
+			sectors.URL + "/?lists=" + url.QueryEscape(lists) + "\nscopes: {everyone: [openid]}\n"
+	}
+	path := writeSite(t, ldaptest.Start(t), "http://127.0.0.1:1", "127.0.0.1:1", map[string]string{
+		"clients.d/good.yaml": client("good", appRedirect), "clients.d/bad.yaml": client("bad", "https://other.example.org/"),
+	})
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, append(text, "outbound: {allow: [127.0.0.1], ca_file: "+caFile+"}\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out buffer
+	env := &environment{stdin: strings.NewReader(""), stdout: &out, stderr: &out, environ: os.Environ(), now: time.Now}
+	run(context.Background(), []string{"check", "--live", "--config", path}, env)
+	if got := out.String(); !strings.Contains(got, "client bad: sector_identifier_uri: it does not list all redirect_uris") || strings.Contains(got, "client good") {
+		t.Error(got)
+	}
+}

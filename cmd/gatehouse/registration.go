@@ -15,6 +15,7 @@ import (
 	"gatehouse/config"
 	"gatehouse/oidc"
 	"gatehouse/oidc/clients"
+	"gatehouse/oidc/outbound"
 	"gatehouse/oidc/provider"
 	"gatehouse/oidc/store"
 )
@@ -48,6 +49,27 @@ func registration(cfg *config.Config, policy *clients.Policy, s *store.Store, se
 	return &provider.Registration{
 		Policy: policy, Store: s, Open: r.Mode == "open", OpenLimit: r.OpenLimit, OpenLifespan: r.OpenLifespan, Lifespan: r.TokenLifespan,
 		Logos: r.Logos, Seal: sealer.Seal,
+	}
+}
+
+// checkSectors looks whether what clients name as their sector lists their redirect
+// URIs. Sign-ins don't depend on it: whoever writes a client file answers for it.
+func checkSectors(ctx context.Context, r *report, cfg *config.Config, set *clients.Set) {
+	if set == nil {
+		return
+	}
+	fetch, err := outbound.New(outbound.Options{Allow: cfg.Outbound.Allow, CAFile: cfg.Outbound.CAFile})
+	if err != nil {
+		r.fail("clients", err)
+		return
+	}
+	for _, c := range set.All() {
+		if err := clients.CheckSector(ctx, fetch.Get, c); err != nil {
+			r.add("warning", "clients", oidc.Problem{
+				Key: "client " + c.ID, Message: "sector_identifier_uri: " + err.Error(),
+				Hint: "put a JSON list with every redirect URI of the client there; a private network needs outbound.allow",
+			})
+		}
 	}
 }
 

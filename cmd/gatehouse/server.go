@@ -85,7 +85,7 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 		Issuer: cfg.Issuer, Clients: h.registry, Secrets: clients.NewVerifier(), Directory: h.directory, Store: h.store, Keys: h.keys,
 		Claims: table, RefreshGrace: cfg.RefreshGrace, PairwiseSalt: pairwiseSalt(h.keys), Log: log, Now: now,
 		Lifespans: lifespans(cfg), Derive: h.keys.Derive, Photos: photosOf(cfg, h.directory), SecretOf: sealer.Secret, Fetch: fetch,
-		ClientKeys: h.keysOf, Registration: registration(cfg, policy, h.store, sealer),
+		ClientKeys: h.keysOf, Origins: h.registry, Registration: registration(cfg, policy, h.store, sealer),
 		DefaultResource: cfg.DefaultResource, RequirePushed: cfg.RequirePushed, PushedLife: cfg.Lifespans.PushedRequest, DeviceLife: cfg.Lifespans.DeviceCode,
 	})
 	if err != nil {
@@ -105,7 +105,7 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 		Endpoints: web.Endpoints{
 			Token: protocol.Token(), UserInfo: protocol.UserInfo(), Introspection: protocol.Introspection(),
 			PushedAuthorization: protocol.PushedAuthorization(), DeviceAuthorization: protocol.DeviceAuthorization(), Revocation: protocol.Revocation(), JWKS: protocol.JWKS(), Discovery: protocol.Discovery(),
-			Picture: protocol.Picture(), HasIssuer: protocol.HasIssuer, Registration: register, ManageRegistration: manage,
+			Picture: protocol.Picture(), HasIssuer: protocol.HasIssuer, WebFinger: protocol.WebFinger(), Registration: register, ManageRegistration: manage,
 		},
 		RegistrationRate: cfg.Registration.OpenRate,
 		Derive:           h.keys.Derive, Ready: h.ready, Log: log, Now: now, TrustedProxies: cfg.TrustedProxies,

@@ -112,6 +112,8 @@ type Options struct {
 	// DefaultResource is what access tokens are for where neither the client nor its
 	// file says so; "" for what the file allows.
 	DefaultResource string
+	// Origins says whose scripts may ask; nil: nobody's.
+	Origins Origins
 	// Registration says how clients may register themselves; nil: they may not.
 	Registration *Registration
 

@@ -167,7 +167,7 @@ func (p *Provider) JWKS() http.Handler {
 // publicJSON serves a document that is the same for everybody, to scripts of any
 // origin too. Five minutes is how long a copy may lag behind a change.
 func (p *Provider) publicJSON(render func(ctx context.Context) ([]byte, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return forEverybody(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := render(r.Context())
 		if errors.Is(err, oidc.ErrNotFound) {
 			http.NotFound(w, r)
@@ -182,5 +182,5 @@ func (p *Provider) publicJSON(render func(ctx context.Context) ([]byte, error)) 
 		h.Set("Cache-Control", "public, max-age=300")
 		h.Set("Access-Control-Allow-Origin", "*")
 		_, _ = w.Write(body) // the client has gone if this fails
-	})
+	}))
 }

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -70,6 +71,16 @@ func (s clientSet) Client(id string) (*oidc.Client, error) {
 		return c, nil
 	}
 	return nil, oidc.ErrNotFound
+}
+
+// AllowsOrigin implements provider.Origins.
+func (s clientSet) AllowsOrigin(_ context.Context, origin string) (bool, error) {
+	for _, c := range s {
+		if slices.Contains(c.Origins(), origin) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 type verify struct{}

@@ -24,9 +24,9 @@ func (p *Provider) Introspection() http.Handler {
 // Revocation answers RFC 7009. Revoking a refresh token ends its grant with all
 // tokens; revoking an access token ends that one.
 func (p *Provider) Revocation() http.Handler {
-	return p.clientEndpoint(func(ctx context.Context, c *oidc.Client, r *http.Request) (map[string]any, error) {
+	return p.crossOrigin(p.clientEndpoint(func(ctx context.Context, c *oidc.Client, r *http.Request) (map[string]any, error) {
 		return map[string]any{}, p.revoke(ctx, c, r.PostForm.Get("token"), r.PostForm.Get("token_type_hint"))
-	})
+	}))
 }
 
 // clientEndpoint wraps an endpoint that authenticated clients post to.

@@ -32,14 +32,14 @@ type pushedRequest struct {
 // PushedAuthorization answers RFC 9126. What is pushed is judged as the
 // authorisation endpoint would; credentials are not kept.
 func (p *Provider) PushedAuthorization() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return p.crossOrigin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer, err := p.push(r)
 		if err != nil {
 			p.writeError(w, r, err)
 			return
 		}
 		writeJSON(w, http.StatusCreated, answer)
-	})
+	}))
 }
 
 func (p *Provider) push(r *http.Request) (map[string]any, error) {

@@ -26,14 +26,14 @@ var grantTypesSupported = []string{"authorization_code", "refresh_token", "clien
 
 // Token answers the token endpoint (RFC 6749, section 3.2).
 func (p *Provider) Token() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return p.crossOrigin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer, err := p.token(r)
 		if err != nil {
 			p.writeError(w, r, err)
 			return
 		}
 		writeJSON(w, http.StatusOK, answer)
-	})
+	}))
 }
 
 // token runs one request: authenticate the client, read code or refresh token,

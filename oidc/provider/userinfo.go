@@ -14,8 +14,11 @@ import (
 // UserInfo answers the userinfo endpoint by GET and POST (OpenID Connect Core
 // 1.0, section 5.3), as JSON or as a JWT.
 func (p *Provider) UserInfo() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return p.crossOrigin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, answer, err := p.userInfo(r)
+		if err == nil {
+			keepToOrigins(w, r, c)
+		}
 		signed := ""
 		if err == nil && c.UserInfoSignedResponseAlg != "" {
 			signed, err = p.signUserInfo(c, answer)
@@ -28,7 +31,7 @@ func (p *Provider) UserInfo() http.Handler {
 		default:
 			writeJSON(w, http.StatusOK, answer)
 		}
-	})
+	}))
 }
 
 // signUserInfo returns userinfo as a JWT (section 5.3.2). It has no exp, which

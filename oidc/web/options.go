@@ -35,6 +35,9 @@ type Endpoints struct {
 	// HasIssuer says whether a client has an issuer of its own, which answers beneath
 	// /oauth2/openid/ and the client's id; nil: none has.
 	HasIssuer func(clientID string) bool
+	// WebFinger answers /.well-known/webfinger; nil: nobody is told the issuer.
+	WebFinger http.Handler
+
 	// Registration answers /oauth2/register, ManageRegistration what is below it; nil if
 	// clients can't register themselves.
 	Registration, ManageRegistration http.Handler

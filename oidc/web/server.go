@@ -101,8 +101,13 @@ func (s *Server) routes() *echo.Echo {
 
 	s.protocol(e, "/oauth2")
 	readable(e, "/.well-known/openid-configuration", asGet(s.Endpoints.Discovery))
+	e.OPTIONS("/.well-known/openid-configuration", echo.WrapHandler(s.Endpoints.Discovery))
 	readable(e, "/.well-known/oauth-authorization-server", asGet(s.Endpoints.Discovery)) // RFC 8414, section 3
 	s.clientIssuers(e)
+	if s.Endpoints.WebFinger != nil {
+		readable(e, provider.PathWebFinger, asGet(s.Endpoints.WebFinger))
+		e.OPTIONS(provider.PathWebFinger, echo.WrapHandler(s.Endpoints.WebFinger))
+	}
 
 	ends := s.Endpoints
 	if ends.Registration != nil {
@@ -134,6 +139,11 @@ func (s *Server) protocol(e *echo.Echo, base string, m ...echo.MiddlewareFunc) {
 	e.POST(base+"/userinfo", echo.WrapHandler(ends.UserInfo), m...)
 	readable(e, base+"/userinfo", asGet(ends.UserInfo), m...)
 	readable(e, base+"/jwks", asGet(ends.JWKS), m...)
+	for path, h := range map[string]http.Handler{ // preflights of scripts
+		"/token": ends.Token, "/par": ends.PushedAuthorization, "/revoke": ends.Revocation, "/userinfo": ends.UserInfo, "/jwks": ends.JWKS,
+	} {
+		e.OPTIONS(base+path, echo.WrapHandler(h), m...)
+	}
 }
 
 // clientIssuers registers the addresses of the clients' own issuers. Discovery is
