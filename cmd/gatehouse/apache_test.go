@@ -183,3 +183,26 @@ lifespans:
 		return strings.HasPrefix(p.URL.String(), s.URL+"/oauth2/authorize")
 	})
 }
+
+func TestApacheWithAnIssuerOfItsOwn(t *testing.T) { // row D2
+	t.Parallel()
+	findApache(t)
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listen := l.Addr().String()
+	s := startSite(t, map[string]string{"clients.d/apache.yaml": strings.Replace(
+		clientYAML("apache", "own_issuer: true\nscopes: {everyone: [openid, profile, email, groups]}\n"), appRedirect, "http://"+listen+"/people/callback", 1,
+	)})
+	if err := l.Close(); err != nil { // held until now so that nobody else took the port
+		t.Fatal(err)
+	}
+	startApache(t, listen, s.issuerOf("apache"), "developers")
+	alice := newPerson(t)
+	alice.client.Transport = navigation{}
+	in := alice.get("http://" + listen + "/people/").signIn("alice")
+	if in.Status != http.StatusOK || in.Header.Get("X-Remote-User") != "alice" {
+		t.Errorf("alice is not let in: %d %s %v\n%s", in.Status, in.URL, in.Header, in.Body)
+	}
+}

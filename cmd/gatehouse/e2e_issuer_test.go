@@ -12,6 +12,8 @@ import (
 
 	goidc "github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+
+	"gatehouse/ldapstore/ldaptest"
 )
 
 // ownYAML is the file of a client with an issuer of its own.
@@ -102,6 +104,9 @@ func TestTheAddressesOfAClientsOwnIssuer(t *testing.T) {
 		if other := alice.get(s.URL + strings.Replace(path, "/one", "/app", 1)); other.Status != http.StatusNotFound {
 			t.Errorf("%s of a client without an issuer: %d", path, other.Status)
 		}
+	}
+	if stdout, _, _ := s.command("doctor"); !strings.Contains(stdout, "applications find their way: "+s.issuerOf("one")+"/.well-known/openid-configuration") {
+		t.Errorf("the doctor does not look there:\n%s", stdout)
 	}
 	var document map[string]any
 	if err := json.Unmarshal([]byte(first), &document); err != nil || document["issuer"] != s.issuerOf("one") {
@@ -290,4 +295,27 @@ func newSecretIn(stdout string) string {
 		}
 	}
 	return ""
+}
+
+func TestADeviceOfAClientWithAnIssuerOfItsOwn(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, map[string]string{"clients.d/tv.yaml": strings.ReplaceAll(tvYAML, "%STAFF%", ldaptest.GroupDN("cn=staff")) + "own_issuer: true\n"})
+	tv := s.applicationAt("tv", s.issuerOf("tv"), "openid")
+	tv.config.ClientSecret = ""
+	codes, err := tv.config.DeviceAuth(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	newPerson(t).get(codes.VerificationURIComplete).submit().signIn("alice").submit("allow", "1")
+	form := url.Values{"client_id": {"tv"}, "grant_type": {"urn:ietf:params:oauth:grant-type:device_code"}, "device_code": {codes.DeviceCode}}
+	if g := newPerson(t).post(s.URL+"/oauth2/token", form); g.Status != http.StatusUnauthorized {
+		t.Errorf("at the server's own address: %d %s", g.Status, g.Body)
+	}
+	token, err := tv.config.DeviceAccessToken(t.Context(), codes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id := tv.idToken(token); id.Issuer != s.issuerOf("tv") {
+		t.Errorf("the ID token is of %s", id.Issuer)
+	}
 }
