@@ -101,12 +101,12 @@ func (s *Server) routes() *echo.Echo {
 
 	s.protocol(e, "/oauth2")
 	readable(e, "/.well-known/openid-configuration", asGet(s.Endpoints.Discovery))
-	e.OPTIONS("/.well-known/openid-configuration", echo.WrapHandler(s.Endpoints.Discovery))
+	preflights(e, "/.well-known/openid-configuration", "OPTIONS, GET, HEAD", s.Endpoints.Discovery)
 	readable(e, "/.well-known/oauth-authorization-server", asGet(s.Endpoints.Discovery)) // RFC 8414, section 3
 	s.clientIssuers(e)
 	if s.Endpoints.WebFinger != nil {
 		readable(e, provider.PathWebFinger, asGet(s.Endpoints.WebFinger))
-		e.OPTIONS(provider.PathWebFinger, echo.WrapHandler(s.Endpoints.WebFinger))
+		preflights(e, provider.PathWebFinger, "OPTIONS, GET, HEAD", s.Endpoints.WebFinger)
 	}
 
 	ends := s.Endpoints
@@ -139,11 +139,11 @@ func (s *Server) protocol(e *echo.Echo, base string, m ...echo.MiddlewareFunc) {
 	e.POST(base+"/userinfo", echo.WrapHandler(ends.UserInfo), m...)
 	readable(e, base+"/userinfo", asGet(ends.UserInfo), m...)
 	readable(e, base+"/jwks", asGet(ends.JWKS), m...)
-	for path, h := range map[string]http.Handler{ // preflights of scripts
-		"/token": ends.Token, "/par": ends.PushedAuthorization, "/revoke": ends.Revocation, "/userinfo": ends.UserInfo, "/jwks": ends.JWKS,
-	} {
-		e.OPTIONS(base+path, echo.WrapHandler(h), m...)
-	}
+	preflights(e, base+"/token", "OPTIONS, POST", ends.Token, m...)
+	preflights(e, base+"/par", "OPTIONS, POST", ends.PushedAuthorization, m...)
+	preflights(e, base+"/revoke", "OPTIONS, POST", ends.Revocation, m...)
+	preflights(e, base+"/userinfo", "OPTIONS, GET, HEAD, POST", ends.UserInfo, m...)
+	preflights(e, base+"/jwks", "OPTIONS, GET, HEAD", ends.JWKS, m...)
 }
 
 // clientIssuers registers the addresses of the clients' own issuers. Discovery is
@@ -179,6 +179,19 @@ func (s *Server) atClient(next echo.HandlerFunc) echo.HandlerFunc {
 func readable(e *echo.Echo, path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc) {
 	e.GET(path, h, m...)
 	e.HEAD(path, h, m...)
+}
+
+// preflights hands the questions of browsers before a script's request to whoever
+// answers the request; any other OPTIONS is told the methods (RFC 9110, section 9.3.7).
+func preflights(e *echo.Echo, path, allow string, h http.Handler, m ...echo.MiddlewareFunc) {
+	e.OPTIONS(path, func(c echo.Context) error {
+		c.Response().Header().Set("Allow", allow)
+		if c.Request().Header.Get("Access-Control-Request-Method") == "" {
+			return c.NoContent(http.StatusNoContent)
+		}
+		h.ServeHTTP(c.Response(), c.Request())
+		return nil
+	}, m...)
 }
 
 // asGet shows HEAD to a handler as GET, so that it needs to know one method only.
