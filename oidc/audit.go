@@ -2,7 +2,9 @@ package oidc
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net/netip"
 )
 
 // Event names what an audit line tells of.
@@ -36,7 +38,10 @@ const (
 	EventKeyRetired          Event = "key_retired" // likewise
 )
 
-type requestIDKey struct{}
+type (
+	requestIDKey struct{}
+	remoteKey    struct{}
+)
 
 // WithRequestID returns a context that carries the id of one HTTP request.
 func WithRequestID(ctx context.Context, id string) context.Context {
@@ -47,6 +52,47 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 func RequestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestIDKey{}).(string)
 	return id
+}
+
+// WithRemote returns a context that carries the address that one HTTP request came
+// from, as far as proxies can be believed.
+func WithRemote(ctx context.Context, from netip.Addr) context.Context {
+	return context.WithValue(ctx, remoteKey{}, from)
+}
+
+// Remote returns the address put there by WithRemote, or the zero Addr.
+func Remote(ctx context.Context) netip.Addr {
+	from, _ := ctx.Value(remoteKey{}).(netip.Addr)
+	return from
+}
+
+// RefusalAttrs says for the audit log who was refused at a sign-in, why, and what
+// caused it. The typed name is not in it: people type passwords into its field.
+func RefusalAttrs(err error) []slog.Attr {
+	var attrs []slog.Attr
+	var refused *SignInError
+	var waiting *ThrottledError
+	throttledBy := errors.As(err, &waiting)
+	cause := err
+	switch {
+	case errors.As(err, &refused):
+		if refused.Subject != "" {
+			attrs = append(attrs, slog.String("subject", refused.Subject))
+		}
+		attrs = append(attrs, slog.String("reason", string(refused.Reason)))
+		cause = refused.Err
+	case throttledBy:
+		attrs = append(attrs, slog.String("reason", string(ReasonThrottled)))
+	default:
+		attrs = append(attrs, slog.String("reason", "unavailable"))
+	}
+	switch {
+	case throttledBy:
+		attrs = append(attrs, slog.String("throttled_by", waiting.By))
+	case cause != nil:
+		attrs = append(attrs, slog.String("cause", cause.Error()))
+	}
+	return attrs
 }
 
 // Audit writes one line of the audit log. Attributes name clients, directory

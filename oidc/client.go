@@ -52,6 +52,10 @@ type Client struct {
 	// has.
 	OwnIssuer bool
 
+	// AssertionIssuers are whose word this client may bring in the place of a person
+	// (RFC 7523, section 2.1).
+	AssertionIssuers []AssertionIssuer
+
 	JWKS    []byte // the client's public keys as a JWK Set, nil for none
 	JWKSURI string // or where they are
 	// TokenEndpointAuthSigningAlg is the one algorithm for client assertions, "" for
@@ -84,6 +88,21 @@ type Client struct {
 	// Lifespans of this client; zero means the server's own.
 	Lifespans Lifespans
 }
+
+// AssertionIssuer is somebody whom the operator trusts, for one client, to say in
+// whose name that client acts.
+type AssertionIssuer struct {
+	Issuer  string // iss of the assertions
+	JWKS    []byte // the keys that sign them, as a JWK Set, nil for none
+	JWKSURI string // or where they are
+	Subject string // what sub names: AssertionSubjectID, AssertionSubjectName, or a directory attribute
+}
+
+// What sub of an assertion names, where it is no attribute.
+const (
+	AssertionSubjectID   = "id"   // the directory's stable id
+	AssertionSubjectName = "name" // what the person types at sign-in
+)
 
 // Public reports whether the client has no way to authenticate itself.
 func (c *Client) Public() bool { return c.TokenEndpointAuthMethod == "none" }

@@ -3,6 +3,7 @@ package oidc
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // The answers that are not a value. Compare with errors.Is.
@@ -66,6 +67,15 @@ func (e *SignInError) Error() string {
 
 // Unwrap returns what the directory said.
 func (e *SignInError) Unwrap() error { return e.Err }
+
+// ThrottledError means that a password was not tried: too many tries have failed.
+type ThrottledError struct {
+	By   string        // what has failed too often: account, person or network
+	Wait time.Duration // until the next try
+}
+
+// Error returns what refused, for the log.
+func (e *ThrottledError) Error() string { return "sign-in refused: throttled by " + e.By }
 
 // Problem is one thing that is wrong in what an operator wrote: a configuration,
 // a client file, a key file.

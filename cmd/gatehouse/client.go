@@ -37,6 +37,7 @@ A running server notices the change by itself.`,
 		newClientCreateScopeMapCommand(env),
 		newClientDeleteScopeMapCommand(env),
 		newClientDisablePKCECommand(env),
+		newClientPasswordCommand(env),
 		newClientLegacyCryptoCommand(env),
 		newClientRegisteredCommand(env),
 		newRegistrationTokenCommand(env),
@@ -109,6 +110,10 @@ func (n newClient) settings() ([]clients.Setting, error) {
 		if len(values) > 0 {
 			settings = append(settings, clients.Setting{Key: key, Values: values})
 		}
+	}
+	if slices.Contains(n.grantTypes, "password") {
+		return nil, usage("the grant type password makes the client weaker, and has a verb of its own",
+			"leave it out here, then: gatehouse client warning-insecure-client-enable-password "+n.id)
 	}
 	redirects := n.redirectURIs
 	inBrowser := len(n.grantTypes) == 0 || slices.Contains(n.grantTypes, "authorization_code") || slices.Contains(n.grantTypes, "implicit")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -89,12 +90,14 @@ func weakens(id, key string, values []string) error {
 	switch {
 	case key == "require_pkce" && len(values) == 1 && !strings.EqualFold(values[0], "true"):
 		verb = "warning-insecure-client-disable-pkce"
+	case key == "grant_types" && slices.Contains(values, "password"):
+		verb = "warning-insecure-client-enable-password"
 	case key == "id_token_signed_response_alg" && len(values) == 1 && values[0] == "RS256":
 		verb = "warning-enable-legacy-crypto"
 	default:
 		return nil
 	}
-	return withHint(fmt.Errorf("setting %s to %s makes the client weaker, and has a verb of its own", key, values[0]), "gatehouse client "+verb+" "+id)
+	return withHint(fmt.Errorf("setting %s to %s makes the client weaker, and has a verb of its own", key, strings.Join(values, " ")), "gatehouse client "+verb+" "+id)
 }
 
 // clientKeys lists the keys of a client file for the help.
@@ -206,6 +209,34 @@ the client's secret. To require PKCE again: gatehouse client set NAME require_pk
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return env.edit(cmd, args[0], "client disable-pkce", fmt.Sprintf("client %s goes without PKCE", args[0]), func(dir string) (*oidc.Client, error) {
 				return clients.SetField(dir, args[0], "require_pkce", "false")
+			})
+		},
+	}
+	env.addOutput(cmd)
+	return cmd
+}
+
+func newClientPasswordCommand(env *environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "warning-insecure-client-enable-password NAME",
+		Short: "WARNING: let a client take people's passwords itself",
+		Long: `Let an application ask people for their passwords and exchange them for tokens (the
+password grant), because it can't send them to the sign-in page. Whoever breaks
+into it has every password that is typed there. Nobody is asked for consent. To
+take it back: gatehouse client set NAME grant_types, with those it is to keep`,
+		Args:              arguments(1, 1),
+		ValidArgsFunction: env.completeClient,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return env.edit(cmd, args[0], "client enable-password", fmt.Sprintf("client %s takes people's passwords itself", args[0]), func(dir string) (*oidc.Client, error) {
+				set, err := clients.Open(dir)
+				if err != nil {
+					return nil, err
+				}
+				client, err := set.Client(args[0])
+				if err != nil || client.HasGrantType("password") {
+					return client, err
+				}
+				return clients.SetField(dir, args[0], "grant_types", append(slices.Clone(client.GrantTypes), "password")...)
 			})
 		},
 	}

@@ -34,6 +34,7 @@ func fieldsOf(c *oidc.Client) []clientField {
 		{"token_endpoint_auth_signing_alg", c.TokenEndpointAuthSigningAlg},
 		{"jwks", string(c.JWKS)},
 		{"jwks_uri", c.JWKSURI},
+		{"assertion_issuers", assertionIssuers(c)},
 		{"request_object_signing_alg", c.RequestObjectSigningAlg},
 		{"request_uris", c.RequestURIs},
 		{"audience", c.Audience},
@@ -131,6 +132,19 @@ func secretForm(c *oidc.Client) string {
 		form, _, _ := strings.Cut(strings.TrimPrefix(hash, "$"), "$")
 		return "kept as " + form
 	}
+}
+
+// assertionIssuers says whom a client may bring the word of, and about whom.
+func assertionIssuers(c *oidc.Client) []string {
+	var texts []string
+	for _, i := range c.AssertionIssuers {
+		from := i.JWKSURI
+		if from == "" {
+			from = "jwks"
+		}
+		texts = append(texts, fmt.Sprintf("%s (subject %s, keys from %s)", i.Issuer, i.Subject, from))
+	}
+	return texts
 }
 
 func dnTexts(dns []oidc.DN) []string {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"time"
 
@@ -87,6 +88,9 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 		Lifespans: lifespans(cfg), Derive: h.keys.Derive, Photos: photosOf(cfg, h.directory), SecretOf: sealer.Secret, Fetch: fetch,
 		ClientKeys: h.keysOf, Origins: h.registry, Registration: registration(cfg, policy, h.store, sealer),
 		DefaultResource: cfg.DefaultResource, RequirePushed: cfg.RequirePushed, PushedLife: cfg.Lifespans.PushedRequest, DeviceLife: cfg.Lifespans.DeviceCode,
+		Passwords: func(ctx context.Context, from netip.Addr, name, password string) (*oidc.User, error) {
+			return h.web.SignIn(ctx, from, name, password) // built below; nobody asks before
+		},
 	})
 	if err != nil {
 		return nil, err

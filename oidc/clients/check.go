@@ -159,13 +159,8 @@ func (d *draft) finish() {
 	d.finishRedirects()
 	d.finishSubject()
 	d.finishResponses()
-	if c.HasGrantType(grantRefresh) && !slices.ContainsFunc(personGrants, c.HasGrantType) && d.clean("grant_types") {
-		d.problem(d.lines["grant_types"], "grant_types", "refresh_token is there without a grant type that gives one", "add authorization_code, or leave refresh_token out")
-	}
+	d.finishGrants()
 }
-
-// personGrants are the grant types by which people sign in for longer.
-var personGrants = []string{grantCode, grantDevice}
 
 // finishResponses holds response types against grant types (RFC 7591, section
 // 2.1).

@@ -53,6 +53,9 @@ func Warnings(c *oidc.Client) []oidc.Problem {
 	if slices.ContainsFunc(personGrants, c.HasGrantType) && !gives("openid") {
 		warn("scopes", "no map of "+c.ID+" gives the scope openid: nobody can sign in to it", "add openid to scopes.everyone, or to a group under scopes.groups")
 	}
+	if c.HasGrantType(grantPassword) {
+		warn("grant_types", c.ID+" takes people's passwords itself: whoever breaks into it has them all", "leave password out as soon as the application can send people here to sign in")
+	}
 	if gives("offline_access") {
 		warn("scopes", "offline_access in a map of "+c.ID+" does nothing: it is given to clients with the grant type refresh_token", "leave it out of the maps")
 	}

@@ -65,12 +65,6 @@ const (
 	authKey    = "private_key_jwt"
 	authNone   = "none"
 
-	grantCode     = "authorization_code"
-	grantRefresh  = "refresh_token"
-	grantClient   = "client_credentials"
-	grantImplicit = "implicit"
-	grantDevice   = "urn:ietf:params:oauth:grant-type:device_code"
-
 	subjectPublic    = "public"
 	subjectPairwise  = "pairwise"
 	subjectAttribute = "attribute"
@@ -108,8 +102,8 @@ var fields = []field{
 		set: func(d *draft, v value) { d.logouts = v.items; d.client.PostLogoutRedirectURIs = texts(v.items) },
 	},
 	{
-		key: "grant_types", kind: kindList, def: "[authorization_code]", values: []string{grantCode, grantRefresh, grantClient, grantImplicit, grantDevice},
-		doc: "How the client may get tokens. With refresh_token it gets a refresh token when it asks for the scope offline_access. The one that ends in device_code is for devices without a browser: people sign in to them on their phone (RFC 8628); docs/grants.md tells more.",
+		key: "grant_types", kind: kindList, def: "[authorization_code]", values: []string{grantCode, grantRefresh, grantClient, grantImplicit, grantDevice, grantJWTBearer, grantPassword},
+		doc: "How the client may get tokens. With refresh_token it gets a refresh token when it asks for the scope offline_access. The one that ends in device_code is for devices without a browser: people sign in to them on their phone (RFC 8628). The one that ends in jwt-bearer is for programs that act for people by the word of assertion_issuers (RFC 7523). password lets the application take people's passwords itself; `client set` asks you to mean it. docs/grants.md tells more.",
 		set: func(d *draft, v value) { d.client.GrantTypes = texts(v.items) },
 	},
 	{
@@ -147,6 +141,11 @@ var fields = []field{
 		key: "jwks_uri", kind: kindText, sample: "an https address", check: fetchFault,
 		doc: "The address of the application's JWK Set, instead of jwks. It is fetched when it is needed, kept for an hour, and fetched again when a key is not in it. Addresses within private networks need `outbound.allow`.",
 		set: func(d *draft, v value) { d.client.JWKSURI = v.text },
+	},
+	{
+		key: "assertion_issuers", kind: kindObject, sample: "an object such as {https://ci.example.org: {jwks_uri: https://ci.example.org/jwks, subject: name}}",
+		doc: "Whose signed word the client may bring in the place of a person, for the grant type jwt-bearer: the iss of the assertions, and beneath it `jwks` or `jwks_uri`, the keys that sign them, and `subject`, what their sub names: `id`, the directory's stable id; `name`, what people type at sign-in; or an attribute that is unique. Whoever has such a key can act for everybody whom the client's maps let in.",
+		set: (*draft).setAssertionIssuers,
 	},
 	{
 		key: "request_object_signing_alg", kind: kindText, def: "any but none", values: append(signingAlgorithms(), keys.None),

@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -119,7 +120,10 @@ type Options struct {
 
 	RequirePushed bool          // every client must push its authorization requests
 	PushedLife    time.Duration // how long they can be used, 0 for a minute
-	DeviceLife    time.Duration // how long device and user codes can be used, 0 for ten minutes
+	// Passwords tries a password once, by the rules and the counters of the sign-in
+	// page: what the password grant asks. nil: nobody has that grant.
+	Passwords  func(ctx context.Context, from netip.Addr, name, password string) (*oidc.User, error)
+	DeviceLife time.Duration // how long device and user codes can be used, 0 for ten minutes
 }
 
 // Provider answers the protocol. It is safe for concurrent use.

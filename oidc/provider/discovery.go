@@ -66,7 +66,7 @@ func (p *Provider) discoveryDocument(c *oidc.Client, algorithms []string) ([]byt
 		"require_pushed_authorization_requests":          p.RequirePushed,
 		"response_types_supported":                       responseTypesSupported,
 		"response_modes_supported":                       responseModesSupported,
-		"grant_types_supported":                          append([]string{"implicit"}, grantTypesSupported...),
+		"grant_types_supported":                          p.grantTypes(),
 		"subject_types_supported":                        []string{"public", "pairwise"},
 		"id_token_signing_alg_values_supported":          idTokenAlgs,
 		"userinfo_signing_alg_values_supported":          idTokenAlgs,
@@ -95,6 +95,13 @@ func (p *Provider) discoveryDocument(c *oidc.Client, algorithms []string) ([]byt
 		return nil, fmt.Errorf("render the discovery document: %w", err)
 	}
 	return body, nil
+}
+
+// grantTypes are those that a client can be given here.
+func (p *Provider) grantTypes() []string {
+	return slices.DeleteFunc(append([]string{"implicit"}, grantTypesSupported...), func(grant string) bool {
+		return grant == "password" && p.Passwords == nil
+	})
 }
 
 // discovery is the rendered documents by client id, "" for the server's own. One is

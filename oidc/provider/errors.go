@@ -6,6 +6,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/ory/fosite"
 
@@ -18,7 +20,8 @@ import (
 type Error struct {
 	Code        string
 	Description string
-	Status      int // HTTP status at endpoints that clients call
+	Status      int           // HTTP status at endpoints that clients call
+	RetryAfter  time.Duration // how long to wait before the next try, 0 for no word about it
 	Err         error
 }
 
@@ -113,6 +116,9 @@ func (p *Provider) writeError(w http.ResponseWriter, r *http.Request, err error)
 		h.Set("WWW-Authenticate", `Bearer realm="gatehouse", error="`+e.Code+`"`)
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "5")
+	}
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
 	}
 	writeJSON(w, e.Status, map[string]string{"error": e.Code, "error_description": e.Description})
 }

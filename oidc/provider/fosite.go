@@ -7,6 +7,7 @@ import (
 	"github.com/ory/fosite"
 
 	"gatehouse/oidc"
+	"gatehouse/oidc/store"
 )
 
 // newFosite assembles fosite with handlers of ours. Its own are left out: they
@@ -23,7 +24,13 @@ func newFosite(p *Provider) *fosite.Fosite {
 			ClientAuthenticationStrategy: p.authenticateClient,
 			AuthorizeEndpointHandlers:    fosite.AuthorizeEndpointHandlers{authorizeHandler{p}},
 			TokenEndpointHandlers: fosite.TokenEndpointHandlers{
-				codeHandler{p}, refreshHandler{p}, credentialsHandler{p}, deviceHandler{p}, unsupportedHandler{},
+				codeHandler{p},
+				refreshHandler{p},
+				credentialsHandler{p},
+				deviceHandler{p},
+				jwtBearerHandler{p},
+				passwordHandler{p},
+				unsupportedHandler{},
 			},
 		},
 	}
@@ -86,6 +93,9 @@ type session struct {
 	grant   oidc.Grant
 	code    oidc.Code
 	refresh oidc.Token
+	once    *store.Once // what an answer uses up beside them
+	// withoutIDToken means that nobody has signed in for this answer.
+	withoutIDToken bool
 
 	// At both: as the directory has them now, what they may have, and for where.
 	person   person

@@ -22,7 +22,7 @@ const (
 	refreshPrefix = "ghr_"
 )
 
-var grantTypesSupported = []string{"authorization_code", "refresh_token", "client_credentials", grantDevice}
+var grantTypesSupported = []string{"authorization_code", "refresh_token", "client_credentials", grantDevice, grantJWTBearer, "password"}
 
 // Token answers the token endpoint (RFC 6749, section 3.2).
 func (p *Provider) Token() http.Handler {
@@ -52,7 +52,7 @@ func (p *Provider) token(r *http.Request) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.grant.Subject != "" {
+	if s.grant.Subject != "" && s.person.user == nil { // else they were looked up just now
 		// Whether the grant holds is a question about all of it: that what a client
 		// asks for this time was lost is no reason to end the rest.
 		held := s.scopes
@@ -152,7 +152,7 @@ func (p *Provider) newTokens(c *oidc.Client, s *session, refresh []string, nonce
 			ExpiresAt: now.Add(p.lifespans(c).Refresh),
 		}
 	}
-	if s.grant.Subject != "" {
+	if s.grant.Subject != "" && !s.withoutIDToken {
 		t.idToken, err = p.idToken(c, s, idTokenParts{nonce: nonce, access: t.accessSecret}, now)
 	}
 	return t, err

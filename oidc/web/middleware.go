@@ -27,7 +27,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		start := s.now()
 		from := resolveRemote(c.Request(), s.TrustedProxies)
 		id := requestID(c.Request(), from.trusted)
-		r := c.Request().WithContext(oidc.WithRequestID(c.Request().Context(), id))
+		r := c.Request().WithContext(oidc.WithRemote(oidc.WithRequestID(c.Request().Context(), id), from.client))
 		c.SetRequest(r)
 		c.Set(remoteKey, from)
 		s.securityHeaders(c.Response().Header())

@@ -127,7 +127,7 @@ func (s *Server) changePassword(c echo.Context, step passwordStep, oldPassword, 
 	from, _ := c.Get(remoteKey).(remote)
 	try, refused := s.throttle.begin(step.username, from.client, s.device(c.Request()))
 	if refused != nil {
-		return &throttled{*refused}
+		return refused.err()
 	}
 	defer try.settle(outcomeUnknown) // if the directory panics
 	asking, cancel := detached(c.Request().Context())
@@ -164,7 +164,7 @@ func (s *Server) signInAnew(c echo.Context, a *provider.Authorization, v visit, 
 func (s *Server) refusePassword(c echo.Context, a *provider.Authorization, v visit, step passwordStep, err error) error {
 	var wrong *oidc.SignInError
 	var kept *oidc.PasswordError
-	var waiting *throttled
+	var waiting *oidc.ThrottledError
 	attrs := []slog.Attr{slog.String("client_id", a.Client.ID), slog.String("remote", clientAddr(c))}
 	page, status := templates.Password{}, http.StatusUnprocessableEntity
 	switch {
@@ -175,11 +175,11 @@ func (s *Server) refusePassword(c echo.Context, a *provider.Authorization, v vis
 		}
 		page.Problem, page.Detail = passwordProblemOf(kept.Reason), kept.Text
 	case errors.As(err, &waiting):
-		attrs = append(attrs, refusalAttrs(err)...)
-		page.Problem, page.RetryIn, status = templates.PasswordProblemThrottled, waiting.wait, http.StatusTooManyRequests
-		c.Response().Header().Set("Retry-After", seconds(waiting.wait))
+		attrs = append(attrs, oidc.RefusalAttrs(err)...)
+		page.Problem, page.RetryIn, status = templates.PasswordProblemThrottled, waiting.Wait, http.StatusTooManyRequests
+		c.Response().Header().Set("Retry-After", seconds(waiting.Wait))
 	case errors.As(err, &wrong):
-		attrs = append(attrs, refusalAttrs(err)...)
+		attrs = append(attrs, oidc.RefusalAttrs(err)...)
 		s.proofs.forget(step.proof)
 		page.Problem = templates.PasswordProblemOldWrong
 	case errors.Is(err, oidc.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
@@ -188,7 +188,7 @@ func (s *Server) refusePassword(c echo.Context, a *provider.Authorization, v vis
 		c.Response().Header().Set("Retry-After", "5")
 	case errors.Is(err, oidc.ErrNotFound):
 		wrong = &oidc.SignInError{Reason: oidc.ReasonUnknownUser, Subject: step.subject, Err: err}
-		attrs = append(attrs, refusalAttrs(wrong)...)
+		attrs = append(attrs, oidc.RefusalAttrs(wrong)...)
 	default:
 		return s.retryable(c, a, v, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 
 	"github.com/labstack/echo/v4"
 
@@ -75,29 +76,40 @@ func (s *Server) signedIn(c echo.Context, a *provider.Authorization, v visit, us
 	return v, nil
 }
 
-// throttled is a sign-in that was refused by the throttle.
-type throttled struct{ refusal }
-
-// Error returns what refused, for the log.
-func (t *throttled) Error() string { return "sign-in refused: throttled by " + t.by }
-
-// authenticate asks the directory once, if the throttle lets it. That an unknown
-// name takes as long as a wrong password is the directory's part of the bargain;
-// the throttle's is to treat both alike. A person whom the throttle refuses under a
-// name that has tries left looks like a wrong password, and the name has one try
-// less, as an unknown one would. The error is a *throttled, a *oidc.SignInError, or
-// something that can't tell.
+// authenticate is SignIn for somebody in front of a browser.
 func (s *Server) authenticate(ctx context.Context, c echo.Context, name, password string) (*oidc.User, error) {
+	from, _ := c.Get(remoteKey).(remote)
+	user, err := s.try(ctx, from.client, s.device(c.Request()), name, password)
+	if err != nil {
+		return nil, err
+	}
+	s.rememberDevice(c.Response(), c.Request(), name, user.ID)
+	return user, nil
+}
+
+// SignIn asks the directory once, if the throttle lets it, for somebody who has given
+// an application their password. Its tries count like those of the sign-in page, and
+// together with them.
+func (s *Server) SignIn(ctx context.Context, from netip.Addr, name, password string) (*oidc.User, error) {
+	return s.try(ctx, from, nil, name, password)
+}
+
+// try asks the directory once, if the throttle lets it. That an unknown name takes as
+// long as a wrong password is the directory's part of the bargain; the throttle's is
+// to treat both alike. A person whom the throttle refuses under a name that has tries
+// left looks like a wrong password, and the name has one try less, as an unknown one
+// would. The error is a *oidc.ThrottledError, a *oidc.SignInError, or something that
+// can't tell.
+func (s *Server) try(ctx context.Context, from netip.Addr, d device, name, password string) (*oidc.User, error) {
 	if name == "" || password == "" {
 		return nil, &oidc.SignInError{Reason: oidc.ReasonEmptyPassword}
 	}
 	if len(name) > maxName || len(password) > maxPassword {
 		return nil, &oidc.SignInError{Reason: oidc.ReasonWrongPassword, Err: errors.New("longer than any name or password")}
 	}
-	from, _ := c.Get(remoteKey).(remote)
-	try, refused := s.throttle.begin(name, from.client, s.device(c.Request()))
+	try, refused := s.throttle.begin(name, from, d)
 	if refused != nil {
-		return nil, &throttled{*refused}
+		return nil, refused.err()
 	}
 	defer try.settle(outcomeUnknown) // if the directory panics
 	asking, cancel := detached(ctx)
@@ -110,7 +122,6 @@ func (s *Server) authenticate(ctx context.Context, c echo.Context, name, passwor
 	if err != nil {
 		return nil, err
 	}
-	s.rememberDevice(c.Response(), c.Request(), name, user.ID)
 	return user, nil
 }
 
@@ -119,7 +130,7 @@ func (s *Server) authenticate(ctx context.Context, c echo.Context, name, passwor
 func guarded(ctx context.Context, y *try) context.Context {
 	return oidc.WithBindGuard(ctx, func(subject string) error {
 		if refused := y.reserve(subject); refused != nil {
-			return &throttled{*refused}
+			return refused.err()
 		}
 		return nil
 	})
@@ -187,13 +198,13 @@ func problemOf(reason oidc.SignInReason) templates.Problem {
 func (s *Server) refuseSignIn(c echo.Context, a *provider.Authorization, v visit, page templates.SignIn, err error) error {
 	status := http.StatusServiceUnavailable
 	var refused *oidc.SignInError
-	var waiting *throttled
+	var waiting *oidc.ThrottledError
 	switch {
 	case errors.As(err, &refused): // first: it may have been the throttle that the directory asked
 		status, page.Problem, page.ChangeURL = http.StatusUnprocessableEntity, problemOf(refused.Reason), refused.ChangeURL
 	case errors.As(err, &waiting):
-		status, page.Problem, page.RetryIn = http.StatusTooManyRequests, templates.ProblemThrottled, waiting.wait
-		c.Response().Header().Set("Retry-After", seconds(waiting.wait))
+		status, page.Problem, page.RetryIn = http.StatusTooManyRequests, templates.ProblemThrottled, waiting.Wait
+		c.Response().Header().Set("Retry-After", seconds(waiting.Wait))
 	case errors.Is(err, oidc.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		page.Problem = templates.ProblemUnavailable
 		c.Response().Header().Set("Retry-After", "5")
@@ -209,33 +220,5 @@ func (s *Server) refuseSignIn(c echo.Context, a *provider.Authorization, v visit
 func (s *Server) auditRefusal(c echo.Context, a *provider.Authorization, err error) {
 	oidc.Audit(c.Request().Context(), s.log, oidc.EventSignInRefused, append([]slog.Attr{
 		slog.String("client_id", a.Client.ID), slog.String("remote", clientAddr(c)),
-	}, refusalAttrs(err)...)...)
-}
-
-// refusalAttrs says for the audit log who was refused, why, and what caused it.
-func refusalAttrs(err error) []slog.Attr {
-	var attrs []slog.Attr
-	var refused *oidc.SignInError
-	var waiting *throttled
-	throttledBy := errors.As(err, &waiting)
-	cause := err
-	switch {
-	case errors.As(err, &refused):
-		if refused.Subject != "" {
-			attrs = append(attrs, slog.String("subject", refused.Subject))
-		}
-		attrs = append(attrs, slog.String("reason", string(refused.Reason)))
-		cause = refused.Err
-	case throttledBy:
-		attrs = append(attrs, slog.String("reason", string(oidc.ReasonThrottled)))
-	default:
-		attrs = append(attrs, slog.String("reason", "unavailable"))
-	}
-	switch {
-	case throttledBy:
-		attrs = append(attrs, slog.String("throttled_by", waiting.by))
-	case cause != nil:
-		attrs = append(attrs, slog.String("cause", cause.Error()))
-	}
-	return attrs
+	}, oidc.RefusalAttrs(err)...)...)
 }

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
+
+	"gatehouse/oidc"
 )
 
 // ThrottleSettings say how many sign-ins may fail. Set AccountFailures below what
@@ -121,6 +123,9 @@ type refusal struct {
 	by   string // account, person or network
 	wait time.Duration
 }
+
+// err is the refusal for those who are not of this room.
+func (r *refusal) err() error { return &oidc.ThrottledError{By: r.by, Wait: r.wait} }
 
 // begin counts a try before the directory is asked, so that fifty at once are no
 // more than the limit. The caller must settle it.
