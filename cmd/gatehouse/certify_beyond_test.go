@@ -21,7 +21,7 @@ import (
 // at posts to an endpoint as a client that has a secret.
 func (p *party) at(path string, form url.Values) (int, map[string]any) {
 	p.Helper()
-	g := newPerson(p.T).post(p.op.URL+path, form, p.id, appSecret)
+	g := newPerson(p.T).post(p.op.URL+path, form, p.id, p.secret)
 	if g.Body == "" {
 		return g.Status, nil
 	}

@@ -73,7 +73,9 @@ func overview() string {
 	b.WriteString("\nTo run them all: `go test ./cmd/gatehouse -run TestCertification`; one of them: `-run 'TestCertification/.*/scope-profile'`.\n\n" +
 		"What the suite asks of a client in a client file: `require_pkce: false`, since its older modules send no challenge; `id_token_signed_response_alg: RS256`; " +
 		"the response types and the grant type `implicit` for the Implicit and Hybrid profiles; `request_object_signing_alg: none` for the modules with unsigned request objects; " +
-		"scopes `openid profile email address phone offline_access` for everyone. None of this is the default, since all of it is weaker.\n\n" +
+		"scopes `openid profile email address phone offline_access` for everyone. None of this is the default, since all of it is weaker. " +
+		"The Dynamic and Third-Party-Initiated Login plans register their clients themselves: `registration.mode: open`, the same scopes beneath `registration.scopes.everyone`, " +
+		"and in `registration.grant_types` and `registration.response_types` what the plan is run with.\n\n" +
 		"The logout profiles are not met yet.\n")
 	return b.String()
 }

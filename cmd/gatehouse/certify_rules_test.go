@@ -251,16 +251,36 @@ func certifyRules() []rule {
 			shows: "logo_uri, policy_uri and tos_uri of a client are on the sign-in page.",
 		},
 		{
-			id: "registration", section: "OpenID Connect Dynamic Client Registration 1.0, section 3", profiles: []string{profileDynamic},
-			shows: "A client registers itself, with jwks, jwks_uri, logo_uri, policy_uri and tos_uri.", missing: "being built",
+			id: "registration", section: "OpenID Connect Dynamic Client Registration 1.0, section 3; RFC 7591, section 3.2.1", types: flowTypes(), profiles: []string{profileDynamic}, check: certRegistered,
+			shows: "A client registers itself and is used at once; its ID tokens are signed with RS256 unless it names another algorithm.",
 		},
 		{
-			id: "registration-fragment", section: "OpenID Connect Dynamic Client Registration 1.0, section 2", profiles: []string{profileDynamic},
-			shows: "A redirect_uri with a fragment cannot be registered.", missing: "being built",
+			id: "registration-jwks", section: "OpenID Connect Dynamic Client Registration 1.0, section 2; RFC 7523", profiles: []string{profileDynamic}, check: certRegisteredKeys,
+			shows: "It may register jwks or jwks_uri and sign its assertions, with aud as the issuer or the endpoint.",
 		},
 		{
-			id: "registration-sector", section: "OpenID Connect Core 1.0, section 8.1", profiles: []string{profileDynamic},
-			shows: "A sector_identifier_uri must list every redirect_uri.", missing: "being built",
+			id: "registration-pages", section: "OpenID Connect Dynamic Client Registration 1.0, section 2", profiles: []string{profileDynamic}, check: certRegisteredPages,
+			shows: "Its logo, policy and terms are on the sign-in page, the logo from our own server.",
+		},
+		{
+			id: "registration-fragment", section: "OpenID Connect Dynamic Client Registration 1.0, section 2; RFC 7591, section 3.2.2", profiles: []string{profileDynamic}, check: certRegisteredFragment,
+			shows: "A redirect_uri with a fragment, or none, is invalid_redirect_uri; other bad metadata is invalid_client_metadata.",
+		},
+		{
+			id: "registration-query", section: "RFC 6749, section 3.1.2", profiles: []string{profileDynamic}, check: certRegisteredQuery,
+			shows: "A redirect_uri with a query may be registered, and then matches exactly.",
+		},
+		{
+			id: "registration-sector", section: "OpenID Connect Core 1.0, section 8.1; OpenID Connect Dynamic Client Registration 1.0, section 5", profiles: []string{profileDynamic}, check: certRegisteredSector,
+			shows: "A sector_identifier_uri is fetched and must list every redirect_uri.",
+		},
+		{
+			id: "registration-objects", section: "OpenID Connect Core 1.0, section 6", profiles: []string{profileDynamic}, check: certRegisteredObjects,
+			shows: "It may register request_uris and unsigned request objects, which are then taken, and userinfo and ID tokens as it wants them.",
+		},
+		{
+			id: "registration-key-rotation", section: "OpenID Connect Core 1.0, section 10.1.1", profiles: []string{profileDynamic}, later: true, check: certRegisteredRotation,
+			shows: "A refresh token is taken with an assertion by a key that was published only now.",
 		},
 		{
 			id: "userinfo-signed", section: "OpenID Connect Core 1.0, section 5.3.2", profiles: []string{profileDynamic}, check: certUserinfoSigned,
@@ -271,8 +291,20 @@ func certifyRules() []rule {
 			shows: "An ID token of the code flow is unsigned where a client asks for it, and is then no hint.",
 		},
 		{
-			id: "third-party-login", section: "OpenID Connect Core 1.0, section 4", profiles: []string{profileThirdParty},
-			shows: "initiate_login_uri can be registered, is held to https, and is returned by registration and by the client configuration endpoint.", missing: "being built",
+			id: "third-party-login", section: "OpenID Connect Core 1.0, section 4; OpenID Connect Dynamic Client Registration 1.0, section 2", profiles: []string{profileThirdParty}, check: certThirdParty,
+			shows: "initiate_login_uri can be registered and is returned, by registration and by the client configuration endpoint.",
+		},
+		{
+			id: "third-party-login-https", section: "OpenID Connect Dynamic Client Registration 1.0, section 2", profiles: []string{profileThirdParty}, check: certThirdPartyPlain,
+			shows: "One that is not https is refused.",
+		},
+		{
+			id: "registration-managed", section: "RFC 7592, sections 2 and 3", profiles: []string{profileBeyond}, check: certManaged,
+			shows: "A client reads, changes and deletes its own registration and no other; with it go its tokens.",
+		},
+		{
+			id: "registration-token", section: "RFC 7591, section 3", profiles: []string{profileBeyond}, check: certInitialToken,
+			shows: "An initial access token is good for as many registrations as the operator said.",
 		},
 
 		{

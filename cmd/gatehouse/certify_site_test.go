@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,7 +33,7 @@ type certSite struct {
 	provider *goidc.Provider
 	clock    *movingClock
 	keys     *keys.Ring // of the relying party
-	web      *rpWeb
+	web, tls *rpWeb     // the relying party's, by http and by https
 }
 
 // movingClock is the real clock, and later.
@@ -48,10 +50,12 @@ type rpWeb struct {
 	asked map[string]int
 }
 
-func startRPWeb(t *testing.T) *rpWeb {
+func startRPWeb(t *testing.T) *rpWeb { return startWeb(t, httptest.NewServer) }
+
+func startWeb(t *testing.T, start func(http.Handler) *httptest.Server) *rpWeb {
 	t.Helper()
 	w := &rpWeb{pages: map[string]string{}, asked: map[string]int{}}
-	w.Server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	w.Server = start(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.asked[r.URL.Path]++
@@ -93,17 +97,31 @@ func certClaims(c *config.Config) {
 	c.Outbound.Allow = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 }
 
+// certRegistration lets anybody register for all that certification asks for.
+func certRegistration(c *config.Config) {
+	r := &c.Registration
+	r.Mode, r.OpenRate, r.OpenLimit, r.Logos = "open", 1_000_000, 1000, true
+	r.GrantTypes = []string{"authorization_code", "refresh_token", "implicit", "client_credentials"}
+	r.ResponseTypes = flowTypes()
+	r.Scopes.Everyone = []string{"openid", "profile", "email", "address", "phone", "offline_access"}
+}
+
 const certScopes = "scopes: {everyone: [openid, profile, email, address, phone, offline_access]}\n"
 
 // startCertSite starts a provider on a directory that runs already.
 func startCertSite(t *testing.T, ldap *ldaptest.Server, files map[string]string, change ...func(*config.Config)) *certSite {
 	t.Helper()
-	o := &certSite{clock: &movingClock{}, web: startRPWeb(t)}
+	o := &certSite{clock: &movingClock{}, web: startRPWeb(t), tls: startWeb(t, httptest.NewTLSServer)}
 	var err error
 	if o.keys, err = keys.Open(filepath.Join(t.TempDir(), "rp"), time.Now); err != nil {
 		t.Fatal(err)
 	}
 	o.web.serve("/jwks", string(o.keys.JWKS()))
+	o.tls.serve("/jwks", string(o.keys.JWKS()))
+	authority := filepath.Join(t.TempDir(), "rp-ca.pem")
+	if err := os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: o.tls.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	all := map[string]string{}
 	for _, types := range flowTypes() {
 		all["clients.d/"+flowClient(types)+".yaml"] = clientYAML(flowClient(types), certScopes+
@@ -123,7 +141,9 @@ func startCertSite(t *testing.T, ldap *ldaptest.Server, files map[string]string,
 			all[name] = strings.Replace(text, "client_credentials]", "client_credentials, implicit]", 1)
 		}
 	}
-	o.site = startSiteAt(t, ldap, o.clock.Now, all, append([]func(*config.Config){certClaims}, change...)...)
+	o.site = startSiteAt(t, ldap, o.clock.Now, all, append([]func(*config.Config){
+		certClaims, certRegistration, func(c *config.Config) { c.Outbound.CAFile = authority },
+	}, change...)...)
 	if o.provider, err = goidc.NewProvider(context.Background(), o.URL); err != nil {
 		t.Fatal(err)
 	}
@@ -164,6 +184,7 @@ type party struct {
 	types    string // response_type
 	mode     string // response_mode, "" for the default
 	id       string // client_id
+	secret   string
 	callback string // redirect_uri
 	browser  *person
 }
@@ -171,7 +192,7 @@ type party struct {
 // newParty returns a relying party with a fresh browser.
 func newParty(t *testing.T, op *certSite, types, mode string) *party {
 	t.Helper()
-	return &party{T: t, op: op, types: types, mode: mode, id: flowClient(types), callback: appRedirect, browser: newPerson(t)}
+	return &party{T: t, op: op, types: types, mode: mode, id: flowClient(types), secret: appSecret, callback: appRedirect, browser: newPerson(t)}
 }
 
 // as returns the same relying party as another client; the browser stays.
@@ -283,7 +304,7 @@ func (p *party) refused(g page, form url.Values) string {
 // token posts to the token endpoint as the client.
 func (p *party) token(form url.Values) (int, map[string]any) {
 	p.Helper()
-	g := newPerson(p.T).post(p.op.URL+"/oauth2/token", form, p.id, appSecret)
+	g := newPerson(p.T).post(p.op.URL+"/oauth2/token", form, p.id, p.secret)
 	return g.Status, p.json(g)
 }
 

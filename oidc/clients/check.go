@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"gatehouse/oidc"
 )
@@ -38,18 +39,31 @@ func idFault(id string) (message, hint string) {
 // labelFault is about texts that people read. Marks that turn the direction of
 // writing would let one name look like another.
 func labelFault(text string) (message, hint string) {
-	if strings.TrimSpace(text) == "" {
+	if !strings.ContainsFunc(text, visible) {
 		return "it is empty", "fill it in or leave it out"
 	}
 	if len(text) > maxLabel {
 		return "it is longer than 200 bytes", "shorten it"
 	}
 	for _, r := range text {
-		if r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x2028 || r == 0x2029 {
+		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) && r != joiner && r != nonJoiner {
 			return "it holds a control character", "leave it out"
 		}
 	}
 	return "", ""
+}
+
+// The two characters without a shape that words and emoji are written with. All
+// others would let one label look like another.
+const (
+	nonJoiner = '\u200c'
+	joiner    = '\u200d'
+)
+
+// visible reports whether a character has a shape. Some letters have none: the
+// fillers of Hangul, and the Braille pattern without dots.
+func visible(r rune) bool {
+	return unicode.IsGraphic(r) && !unicode.IsSpace(r) && !unicode.Is(unicode.M, r) && !strings.ContainsRune("\u115f\u1160\u3164\uffa0\u2800", r)
 }
 
 // scopeFault: RFC 6749, section 3.3.
