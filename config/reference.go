@@ -122,7 +122,7 @@ what to do; the server doesn't start while there is one.
 const referenceSeveral = `
 ## Several directories
 
-In the place of ` + "`directory`" + `, ` + "`directories`" + ` is a list of sections with the same settings and some of their own:
+In the place of ` + "`directory`" + `, ` + "`directories`" + ` is a list of sections with the same settings and some of their own (` + "`gatehouse init URL --add NAME`" + ` makes it so):
 
 ` + "```yaml" + `
 directories:

@@ -265,7 +265,7 @@ func checkMember(ctx context.Context, r *report, m ldapstore.Member) bool {
 		err = m.Directory.Ping(ctx)
 	}
 	if err != nil {
-		r.add("problem", "directory", oidc.Problem{Key: key, Message: "people can't be looked up: " + err.Error(), Hint: "see the keys url, bind_dn, bind_password_file and base_dn"})
+		r.add("problem", "directory", oidc.Problem{Key: key, Message: "people can't be looked up: " + inSection(m.Name)(err.Error()), Hint: "see the keys url, bind_dn, bind_password_file and base_dn"})
 		return false
 	}
 	r.ok("directory", "%scan be read, it is of the kind %s", name, kind.Name)

@@ -75,6 +75,21 @@ func ofSection(name string, problems oidc.Problems) oidc.Problems {
 	return problems
 }
 
+// inSection gives settings of one directory, named in a text, the names that they
+// have where there are several.
+func inSection(name string) func(text string) string {
+	if name == "" {
+		return func(text string) string { return text }
+	}
+	var pairs []string
+	for _, d := range config.Default().Describe() {
+		if rest, found := strings.CutPrefix(d.Key, "directory."); found {
+			pairs = append(pairs, d.Key, "directories."+name+"."+rest)
+		}
+	}
+	return strings.NewReplacer(pairs...).Replace
+}
+
 // joinMembers makes one directory of all, which closes them.
 func joinMembers(cfg *config.Config, members []ldapstore.Member) (directory, error) {
 	if len(members) == 1 && members[0].Name == "" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io/fs"
+	"os"
 	"syscall"
 )
 
@@ -21,4 +22,13 @@ func ownerOf(info fs.FileInfo) (uid int, ok bool) {
 		return 0, false
 	}
 	return int(s.Uid), true
+}
+
+// keepOwner gives a file the owner and the group that another one has.
+func keepOwner(path string, of fs.FileInfo) error {
+	s, ok := of.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	return os.Chown(path, int(s.Uid), int(s.Gid))
 }

@@ -89,9 +89,10 @@ func examineMember(ctx context.Context, r *report, cfg *config.Config, m ldapsto
 	if m.Name != "" {
 		area = what
 	}
+	named := inSection(m.Name)
 	facts := m.Directory.Examine(ctx, func(f ldapstore.Finding) {
 		r.findings = append(r.findings, finding{
-			Level: string(f.Level), Area: area + ", " + f.Topic, Server: f.Server, Message: f.Message, Hint: f.Hint, PEM: f.PEM,
+			Level: string(f.Level), Area: area + ", " + f.Topic, Server: f.Server, Message: named(f.Message), Hint: named(f.Hint), PEM: f.PEM,
 		})
 	})
 	if after := facts.LockoutAfter; after > 0 {

@@ -21,35 +21,15 @@ func (s *setup) write(e *environment) error {
 	if err := os.Mkdir(filepath.Join(dir, "clients.d"), 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make the folder of clients: %w", err)
 	}
-	if s.password != "" {
-		path := filepath.Join(dir, "bind.pw")
-		if err := s.refuseToOverwrite(path); err != nil {
-			return err
-		}
-		if err := writeFile(path, []byte(s.password+"\n"), 0o600); err != nil {
-			return err
-		}
-		s.passwordFile = path
+	if err := s.writePassword(); err != nil {
+		return err
 	}
-	text := []byte(s.text(e))
-	draft, err := os.CreateTemp(dir, ".gatehouse-*.yaml")
+	name, err := writeDraft(s.path, []byte(s.text(e)))
 	if err != nil {
-		return fmt.Errorf("write the configuration: %w", err)
+		return err
 	}
-	name := draft.Name()
 	defer func() { _ = os.Remove(name) }() // gone if all went well
-	if err := errors.Join(writeAll(draft, text), draft.Close()); err != nil {
-		return fmt.Errorf("write the configuration: %w", err)
-	}
-	if _, err := config.Load(name, nil); err != nil {
-		var problems config.Problems
-		if errors.As(err, &problems) {
-			found := converted(problems)
-			for i := range found {
-				found[i].File, found[i].Line = "", 0 // of a draft that nobody sees
-			}
-			return oidc.Problems(found)
-		}
+	if _, err := loadDraft(name); err != nil {
 		return err
 	}
 	if !s.force {
@@ -64,6 +44,63 @@ func (s *setup) write(e *environment) error {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
 	return nil
+}
+
+// writePassword keeps a password that was typed.
+func (s *setup) writePassword() error {
+	if s.password == "" {
+		return nil
+	}
+	path := s.file("bind.pw")
+	if err := s.refuseToOverwrite(path); err != nil {
+		return err
+	}
+	if err := writeFile(path, []byte(s.password+"\n"), 0o600); err != nil {
+		return err
+	}
+	s.passwordFile = path
+	return nil
+}
+
+// file is where init writes a file beside the configuration: each further directory
+// has its own.
+func (s *setup) file(name string) string {
+	if s.add != "" {
+		name = s.add + "-" + name
+	}
+	return filepath.Join(filepath.Dir(s.path), name)
+}
+
+// writeDraft writes a configuration beside the place where it is to be, and returns
+// the draft's name, which the caller removes.
+func writeDraft(path string, text []byte) (string, error) {
+	draft, err := os.CreateTemp(filepath.Dir(path), ".gatehouse-*.yaml")
+	if err != nil {
+		return "", fmt.Errorf("write the configuration: %w", err)
+	}
+	if err := errors.Join(writeAll(draft, text), draft.Close()); err != nil {
+		_ = os.Remove(draft.Name())
+		return "", fmt.Errorf("write the configuration: %w", err)
+	}
+	return draft.Name(), nil
+}
+
+// loadDraft reads it as the server would.
+func loadDraft(name string) (*config.Config, error) {
+	cfg, err := config.Load(name, nil)
+	var problems config.Problems
+	if errors.As(err, &problems) {
+		return nil, withoutPlaces(oidc.Problems(converted(problems)))
+	}
+	return cfg, err
+}
+
+// withoutPlaces takes the lines of a draft that nobody sees out of problems.
+func withoutPlaces(problems oidc.Problems) error {
+	for i := range problems {
+		problems[i].File, problems[i].Line = "", 0
+	}
+	return problems
 }
 
 func writeAll(f *os.File, text []byte) error {
@@ -232,15 +269,21 @@ func scalar(text string) string {
 	return string(quoted)
 }
 
-// report says what was found and what to do next.
-func (s *setup) report() string {
-	var b strings.Builder
+// found says what the directory is.
+func (s *setup) found() string {
 	v := s.survey
 	many := fmt.Sprint(v.People)
 	if !v.Complete {
 		many += " or more"
 	}
-	fmt.Fprintf(&b, "%s is of the kind %s, with %s people and %d groups under %s\n", v.Server, v.Kind, many, v.Groups, plain(v.BaseDN))
+	return fmt.Sprintf("%s is of the kind %s, with %s people and %d groups under %s\n", v.Server, v.Kind, many, v.Groups, plain(v.BaseDN))
+}
+
+// report says what was found and what to do next.
+func (s *setup) report() string {
+	var b strings.Builder
+	v := s.survey
+	b.WriteString(s.found())
 	fmt.Fprintf(&b, "written: %s\n\nnext:\n", s.path)
 	flag := ""
 	if s.path != configFiles()[0] {

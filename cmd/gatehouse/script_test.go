@@ -21,7 +21,7 @@ import (
 )
 
 // TestScripts runs the scripts of testdata/script. They have the office of
-// demodir as $LDAP, and beside the usual commands:
+// demodir as $LDAP, a directory of students as $LDAP2, and beside the usual commands:
 //
 //	exits CODE COMMAND…     runs a command that has to end with this exit code
 //	first-start FOLDER      makes keys, as the first start of the server does
@@ -35,12 +35,19 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(directory.Close)
+	students, err := demodir.Start(context.Background(), demodir.Options{ServicePassword: "service-password", LDIF: []byte(studentsLDIF)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(students.Close)
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("LDAP", directory.URL)
 			env.Setenv("LDAP_DN", directory.ServiceDN)
 			env.Setenv("LDAP_BASE", directory.BaseDN)
+			env.Setenv("LDAP2", students.URL)
+			env.Setenv("LDAP2_DN", students.ServiceDN)
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -48,6 +55,28 @@ func TestScripts(t *testing.T) {
 		},
 	})
 }
+
+// studentsLDIF is a second directory, apart from the first.
+const studentsLDIF = `dn: o=Students
+objectClass: organization
+o: Students
+
+dn: ou=services,o=Students
+objectClass: organizationalUnit
+ou: services
+
+dn: uid=tina,o=Students
+objectClass: inetOrgPerson
+uid: tina
+cn: Tina Test
+sn: Test
+userPassword: secret
+
+dn: cn=class,o=Students
+objectClass: groupOfNames
+cn: class
+member: uid=tina,o=Students
+`
 
 func exits(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
