@@ -24,6 +24,7 @@ func (l *loader) check(c *Config, now time.Time) {
 	if c.Registration.Mode == "open" && c.Registration.Consent == "none" {
 		l.problem("registration.consent", "anybody could register an application and get data of people who were never asked", "write remembered or explicit, or set registration.mode: token")
 	}
+	l.checkLocalSocket(c)
 	if _, several := l.found["directories"]; several {
 		l.checkSeveral()
 		return

@@ -20,6 +20,9 @@ func TestEveryMistakeIsRefusedWithItsLineKeyAndAHint(t *testing.T) {
 	}{
 		"a default resource that is none":      {with("default_resource", "api"), 7, "default_resource", "absolute URI"},
 		"a default resource with a fragment":   {with("default_resource", "https://a.example.org#b"), 7, "default_resource", "fragment"},
+		"a socket in everybody's folder":       {with("local_socket", "{path: /tmp/gatehouse.sock}"), 7, "local_socket.path", "everybody on the machine"},
+		"a socket in no folder":                {with("local_socket", "{path: /nowhere/gatehouse.sock}"), 7, "local_socket.path", "/nowhere"},
+		"a group without a socket":             {with("local_socket", "{group: staff}"), 7, "local_socket.group", "local_socket.path is not"},
 		"YAML that is cut short":               {good + "claims: [a\n", 0, "", "not YAML"},
 		"a list instead of settings":           {"- a\n", 1, "", "settings"},
 		"a second document":                    {good + "---\na: b\n", 12, "", "second document"},

@@ -30,6 +30,7 @@ type Config struct {
 	Throttle       Throttle       `mapstructure:"throttle"`
 	Directory      Directory      `mapstructure:"directory"`
 	Outbound       Outbound       `mapstructure:"outbound"`
+	LocalSocket    LocalSocket    `mapstructure:"local_socket"`
 
 	// DefaultResource is what access tokens are for where nothing else says so.
 	DefaultResource string       `mapstructure:"default_resource"`
@@ -117,6 +118,13 @@ func (r Registration) Enabled() bool { return r.Mode == "token" || r.Mode == "op
 type RegistrationScopes struct {
 	Everyone []string            `mapstructure:"everyone"`
 	Groups   map[string][]string `mapstructure:"-"` // by distinguished name
+}
+
+// LocalSocket is where other programs on the machine may have tokens made and
+// checked.
+type LocalSocket struct {
+	Path  string `mapstructure:"path"`  // "" for none
+	Group string `mapstructure:"group"` // of the machine, "" for the server's account alone
 }
 
 // Session says how long a browser stays signed in.

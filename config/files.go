@@ -42,6 +42,31 @@ func (l *loader) checkPaths(c *Config) {
 	}
 }
 
+// checkLocalSocket looks whether the socket can be made, and by nobody else: who can
+// write to its folder could put another one in its place.
+func (l *loader) checkLocalSocket(c *Config) {
+	s := c.LocalSocket
+	const key = "local_socket.path"
+	if s.Path == "" {
+		if s.Group != "" {
+			l.problem("local_socket.group", "it is there, but local_socket.path is not", "set local_socket.path, or leave it out")
+		}
+		return
+	}
+	folder := filepath.Dir(s.Path)
+	l.checkFolder(key, folder, "make it, owned by the server's account")
+	if info, err := os.Stat(folder); err == nil && info.IsDir() && info.Mode().Perm()&0o002 != 0 {
+		l.problem(key, "everybody on the machine can write to "+folder, "choose another folder, such as /run/gatehouse")
+	}
+	if len(s.Path) > maxSocketPath {
+		l.problem(key, fmt.Sprintf("it is longer than %d characters, which sockets can't be", maxSocketPath), "choose a folder with a shorter name")
+	}
+}
+
+// maxSocketPath is what systems take (108 with a NUL on Linux, 104 elsewhere), less
+// the name that the socket has while it is made.
+const maxSocketPath = 75
+
 // checkClientCertificate looks whether certificate and key can be read; the
 // directory's own package looks whether they belong together.
 func (l *loader) checkClientCertificate(d Directory) {

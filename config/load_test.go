@@ -134,6 +134,7 @@ registration:
     everyone: [openid, profile]
     groups:
       CN=Staff,OU=Groups,DC=x: [email, groups]
+local_socket: {path: g.sock, group: staff}
 `)
 	if c.File != h.path("gatehouse.yaml") {
 		t.Errorf("file %s", c.File)
@@ -144,6 +145,7 @@ registration:
 		Database:       h.path("data/g.db"), ClientsDir: h.path("clients.d"), KeysDir: h.path("keys"), TemplatesDir: h.path("templates"), StaticDir: h.path("static"),
 		Log:             config.Log{Level: slog.LevelDebug, Format: "json"},
 		Lifespans:       config.Lifespans{Code: 30 * time.Second, Access: 10 * time.Minute, ID: 2 * time.Hour, Refresh: 14 * 24 * time.Hour, PushedRequest: 90 * time.Second, DeviceCode: 5 * time.Minute},
+		LocalSocket:     config.LocalSocket{Path: h.path("g.sock"), Group: "staff"},
 		DefaultResource: "https://api.example.org", RequirePushed: true, Outbound: config.Outbound{Allow: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}, CAFile: h.path("ca.pem")},
 		RefreshGrace: 0,
 		Keys:         config.Keys{RotateAfter: 90 * 24 * time.Hour, PublishBefore: 12 * time.Hour},

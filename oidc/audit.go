@@ -25,6 +25,7 @@ const (
 	EventDeviceAllowed Event = "device_allowed"
 	EventUserCode      Event = "user_code_refused"
 	EventTokenIssued   Event = "token_issued"
+	EventTokenChecked  Event = "token_checked" // for another program, see local_socket
 	EventTokenRefused  Event = "token_refused"
 	EventRevoked       Event = "revoked"
 	EventReuse         Event = "reuse_detected"

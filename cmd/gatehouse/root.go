@@ -69,6 +69,7 @@ Exit codes: 0 done, 1 failed or refused, 2 command line not understood,
 		newClientCommand(env),
 		newKeyCommand(env),
 		newGrantCommand(env),
+		newTokenCommand(env),
 		newDirectoryCommand(env),
 
 		newInitCommand(env),

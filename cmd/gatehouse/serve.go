@@ -74,6 +74,12 @@ func (h *house) serveOn(ctx context.Context, listener net.Listener) error {
 	defer signal.Stop(hangup)
 	tending, stopTending := context.WithCancel(ctx)
 	var group sync.WaitGroup
+	closeLocal, err := h.serveLocal(ctx)
+	if err != nil {
+		stopTending()
+		return errors.Join(err, listener.Close())
+	}
+	defer closeLocal()
 	group.Go(func() { h.tend(tending, hangup) })
 	group.Go(func() { h.watch(tending) })
 	defer group.Wait()

@@ -12,6 +12,7 @@ import (
 
 	"gatehouse/config"
 	"gatehouse/oidc"
+	"gatehouse/oidc/claims"
 	"gatehouse/oidc/clients"
 	"gatehouse/oidc/keys"
 	"gatehouse/oidc/outbound"
@@ -35,6 +36,7 @@ type house struct {
 	own       *keys.Clients // of clients with an issuer of their own
 	web       *web.Server
 	push      *provider.Push
+	local     http.Handler // for other programs on this machine
 }
 
 // newHouse builds everything from the configuration, in the order in which one
@@ -73,29 +75,11 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 		return nil, problems
 	}
 
-	fetch, err := outbound.New(outbound.Options{Allow: cfg.Outbound.Allow, CAFile: cfg.Outbound.CAFile})
+	protocol, err := h.newProvider(table, policy, h.keysOf)
 	if err != nil {
 		return nil, err
 	}
-	sealer, err := newSealer(h.keys)
-	if err != nil {
-		return nil, err
-	}
-	h.registry = clients.NewRegistry(h.clients, h.store, policy, log)
-	protocol, err := provider.New(provider.Options{
-		Issuer: cfg.Issuer, Clients: h.registry, Secrets: clients.NewVerifier(), Directory: h.directory, Store: h.store, Keys: h.keys,
-		Claims: table, RefreshGrace: cfg.RefreshGrace, PairwiseSalt: pairwiseSalt(h.keys), Log: log, Now: now,
-		Lifespans: lifespans(cfg), Derive: h.keys.Derive, Photos: photosOf(cfg, h.directory), SecretOf: sealer.Secret, Fetch: fetch,
-		ClientKeys: h.keysOf, Origins: h.registry, Registration: registration(cfg, policy, h.store, sealer),
-		DefaultResource: cfg.DefaultResource, RequirePushed: cfg.RequirePushed, PushedLife: cfg.Lifespans.PushedRequest, DeviceLife: cfg.Lifespans.DeviceCode,
-		Passwords: func(ctx context.Context, from netip.Addr, name, password string) (*oidc.User, error) {
-			return h.web.SignIn(ctx, from, name, password) // built below; nobody asks before
-		},
-	})
-	if err != nil {
-		return nil, err
-	}
-	h.push = protocol.NewPush(h.store)
+	h.push, h.local = protocol.NewPush(h.store), protocol.Local(peerOf)
 	var remember time.Duration
 	if cfg.Session.Remember {
 		remember = cfg.Session.RememberFor
@@ -120,6 +104,31 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 		},
 	})
 	return h, err
+}
+
+// newProvider builds the protocol on what the house has. keysOf finds the keys of
+// clients that have their own.
+func (h *house) newProvider(table claims.Table, policy *clients.Policy, keysOf func(*oidc.Client) (provider.Keys, error)) (*provider.Provider, error) {
+	cfg := h.config
+	fetch, err := outbound.New(outbound.Options{Allow: cfg.Outbound.Allow, CAFile: cfg.Outbound.CAFile})
+	if err != nil {
+		return nil, err
+	}
+	sealer, err := newSealer(h.keys)
+	if err != nil {
+		return nil, err
+	}
+	h.registry = clients.NewRegistry(h.clients, h.store, policy, h.log)
+	return provider.New(provider.Options{
+		Issuer: cfg.Issuer, Clients: h.registry, Secrets: clients.NewVerifier(), Directory: h.directory, Store: h.store, Keys: h.keys,
+		Claims: table, RefreshGrace: cfg.RefreshGrace, PairwiseSalt: pairwiseSalt(h.keys), Log: h.log, Now: h.now,
+		Lifespans: lifespans(cfg), Derive: h.keys.Derive, Photos: photosOf(cfg, h.directory), SecretOf: sealer.Secret, Fetch: fetch,
+		ClientKeys: keysOf, Origins: h.registry, Registration: registration(cfg, policy, h.store, sealer),
+		DefaultResource: cfg.DefaultResource, RequirePushed: cfg.RequirePushed, PushedLife: cfg.Lifespans.PushedRequest, DeviceLife: cfg.Lifespans.DeviceCode,
+		Passwords: func(ctx context.Context, from netip.Addr, name, password string) (*oidc.User, error) {
+			return h.web.SignIn(ctx, from, name, password) // built later; nobody asks before
+		},
+	})
 }
 
 // loadPages returns static files and pages, with the operator's own laid over.

@@ -93,6 +93,16 @@ func (p *Provider) introspect(ctx context.Context, caller *oidc.Client, secret, 
 	if caller.ID != c.ID && (refresh || !p.meantFor(caller, c, token)) {
 		return inactive, nil
 	}
+	answer, err := p.describe(ctx, c, token, grant, refresh)
+	if errors.Is(err, errNoLonger) {
+		return inactive, nil
+	}
+	return answer, err
+}
+
+// describe tells what a good token is, as things stand now (RFC 7662, section 2.2).
+// Errors wrap errNoLonger or oidc.ErrUnavailable.
+func (p *Provider) describe(ctx context.Context, c *oidc.Client, token oidc.Token, grant oidc.Grant, refresh bool) (map[string]any, error) {
 	answer := map[string]any{
 		"active": true, "client_id": c.ID, "iss": p.issuerOf(c), "iat": token.IssuedAt.Unix(), "exp": token.ExpiresAt.Unix(),
 		"scope": strings.Join(token.Scopes, " "),
@@ -105,9 +115,6 @@ func (p *Provider) introspect(ctx context.Context, caller *oidc.Client, secret, 
 		return answer, nil
 	}
 	who, err := p.live(ctx, c, grant, token.Scopes)
-	if errors.Is(err, errNoLonger) {
-		return inactive, nil
-	}
 	if err != nil {
 		return nil, err
 	}
