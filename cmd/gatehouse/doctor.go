@@ -120,7 +120,7 @@ func (e *environment) examineKeys(r *report, cfg *config.Config, set *clients.Se
 		return
 	}
 	r.add("problem", "keys", keysWanted(ring, set)...)
-	e.examineRing(r, ring, "", "")
+	e.examineRing(r, cfg, ring, "", "")
 	r.add("problem", "keys", e.brokenOwnKeys(cfg, set)...)
 	if set == nil {
 		return
@@ -130,20 +130,23 @@ func (e *environment) examineKeys(r *report, cfg *config.Config, set *clients.Se
 			continue
 		}
 		if own, err := keys.LoadClient(cfg.KeysDir, c.ID, nil, e.now); err == nil {
-			e.examineRing(r, own, " of client "+c.ID, " --client "+c.ID)
+			e.examineRing(r, cfg, own, " of client "+c.ID, " --client "+c.ID)
 		}
 	}
 }
 
 // examineRing judges the age of keys, of the server or of one client.
-func (e *environment) examineRing(r *report, ring *keys.Ring, of, flag string) {
+func (e *environment) examineRing(r *report, cfg *config.Config, ring *keys.Ring, of, flag string) {
 	for _, k := range ring.List() {
 		switch k.State {
 		case keys.StateActive:
 			age := e.now().Sub(k.ActiveFrom)
-			if age > longSigning {
+			switch due := cfg.Keys.RotateAfter; {
+			case due > 0 && age > due+cfg.Keys.PublishBefore+keyMargin:
+				r.note("warning", "keys", "look into the server's log: it may not be allowed to write to keys_dir", "key %s (%s)%s has signed for %d days, and keys.rotate_after is over", k.Kid, k.Alg, of, days(age))
+			case age > longSigning:
 				r.note("warning", "keys", "gatehouse key rotate "+k.Alg+flag+"; nobody notices", "key %s (%s)%s has signed for %d days", k.Kid, k.Alg, of, days(age))
-			} else {
+			default:
 				r.ok("keys", "key %s (%s)%s has signed for %d days", k.Kid, k.Alg, of, days(age))
 			}
 		case keys.StateInactive:

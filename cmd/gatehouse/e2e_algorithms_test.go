@@ -99,7 +99,7 @@ func TestEveryAlgorithmOfIDTokens(t *testing.T) { // row P4
 // verified returns the claims of an ID token that an application has verified.
 func (a signedAs) verified(t *testing.T, app *application, raw string) (claims map[string]any) {
 	t.Helper()
-	signed, err := jose.ParseSigned(raw, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(a.alg)})
+	signed, err := jose.ParseSignedCompact(raw, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(a.alg)})
 	if err != nil {
 		t.Fatalf("%s: %v: %s", a.alg, err, raw)
 	}

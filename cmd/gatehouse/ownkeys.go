@@ -48,8 +48,17 @@ func (h *house) makeOwnKeys() error {
 		if !c.OwnIssuer {
 			continue
 		}
-		if _, err := h.keysOf(c); err != nil {
-			problems = append(problems, problemsOf(err)...)
+		_, err := h.keysOf(c)
+		var told oidc.Problems
+		switch {
+		case err == nil:
+		case errors.As(err, &told):
+			problems = append(problems, told...)
+		default:
+			problems = append(problems, oidc.Problem{
+				Key: "client " + c.ID, Message: "its keys can't be made: " + err.Error(),
+				Hint: "let the server write to keys_dir, or make them with gatehouse key create --client " + c.ID,
+			})
 		}
 	}
 	return problems.Err()

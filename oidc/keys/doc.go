@@ -6,8 +6,11 @@
 //
 // A key is published from the moment its file exists and signs once its
 // active_from has come; the newest such key of an algorithm signs, the older ones
-// only verify until they are retired. Since the files hold these times, all
-// processes that read the same folder agree without talking to each other.
+// only verify until they are retired, by command or by a Policy. Since the files hold
+// these times, all processes that read the same folder agree without talking to each
+// other; those that write to it take turns by its lock.
+//
+// Clients that have keys of their own have a folder each, beneath the server's.
 //
 // Always true: private parts are in the files and in this package's memory, in no
 // listing, log, error or JSON. A folder with anything wrong in it is refused as a
