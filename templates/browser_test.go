@@ -119,6 +119,9 @@ func shown() map[string]func(s *templates.Set, w *bytes.Buffer, lang string) err
 		"signedout": func(s *templates.Set, w *bytes.Buffer, lang string) error {
 			return s.SignedOut(w, lang, templates.SignedOut{Client: cloud()})
 		},
+		"leave": func(s *templates.Set, w *bytes.Buffer, lang string) error {
+			return s.Leave(w, lang, templates.Leave{Client: cloud(), Host: "app.example.org", Address: "https://app.example.org/login"})
+		},
 		"signout": func(s *templates.Set, w *bytes.Buffer, lang string) error {
 			return s.SignOut(w, lang, templates.SignOut{Client: cloud(), Person: "Ada Lovelace", Cancel: "/"})
 		},

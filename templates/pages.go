@@ -216,3 +216,11 @@ type SignOut struct {
 	Request string     // value of the hidden field request
 	Action  string     // where the form goes; "" for /signout
 }
+
+// Leave is the page before going to an application that nobody has checked. Its link
+// leads there.
+type Leave struct {
+	Client  ClientInfo
+	Host    string // that it leads to
+	Address string // https only
+}

@@ -23,7 +23,7 @@ var embedded embed.FS
 // The files of a set. Those that are shared are parsed before each page.
 var (
 	sharedFiles = []string{"layout.html", "parts.html"}
-	pageFiles   = []string{"consent.html", "device.html", "devicedone.html", "error.html", "password.html", "signedout.html", "signin.html", "signout.html"}
+	pageFiles   = []string{"consent.html", "device.html", "devicedone.html", "error.html", "leave.html", "password.html", "signedout.html", "signin.html", "signout.html"}
 )
 
 // defined returns the templates that a file has to define.
@@ -242,6 +242,8 @@ func (s *Set) rehearse(languages []string) error {
 			s.Device(io.Discard, lang, Device{}),
 			s.Device(io.Discard, lang, Device{UserCode: "SAMP-LECD", Problem: DeviceProblemWrong}),
 			s.DeviceDone(io.Discard, lang, DeviceDone{}),
+			s.Leave(io.Discard, lang, Leave{}),
+			s.Leave(io.Discard, lang, Leave{Client: client, Host: "app.example", Address: "https://app.example/login"}),
 			s.SignOut(io.Discard, lang, SignOut{}),
 			s.SignOut(io.Discard, lang, SignOut{Client: client, Person: "Sample", Cancel: "/"}),
 			s.SignedOut(io.Discard, lang, SignedOut{}),

@@ -348,6 +348,18 @@ func (s *Set) SignOut(w io.Writer, lang string, p SignOut) error {
 	})
 }
 
+// leaveView is what leave.html is given.
+type leaveView struct {
+	base
+	Host    string
+	Address string
+}
+
+// Leave writes the page before going to an application that nobody has checked.
+func (s *Set) Leave(w io.Writer, lang string, p Leave) error {
+	return s.write(w, "leave.html", &leaveView{base: s.base(lang, p.Client), Host: clean(p.Host, longestText), Address: link(p.Address)})
+}
+
 // whole keeps a page valid UTF-8 whatever a hidden field holds.
 func whole(s string) string { return strings.ToValidUTF8(s, "") }
 

@@ -284,3 +284,43 @@ func TestTheSectorOfAClientFileIsLookedAtByTheCheck(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// OpenID Connect Core 1.0, section 4: a sign-in that is begun elsewhere.
+func TestASignInCanBeBegunFromALink(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, map[string]string{
+		"clients.d/wiki.yaml": clientYAML("wiki", "initiate_login_uri: https://app.example.org/start?a=b\nclient_uri: https://www.example.org/\nscopes: {everyone: [openid]}\n"),
+		"clients.d/own.yaml":  clientYAML("own", "initiate_login_uri: https://own.example.org/start\nown_issuer: true\nscopes: {everyone: [openid]}\n"),
+	}, openRegistration)
+	visit := func(address string) page { t.Helper(); return newPerson(t).get(s.URL + address) }
+	got := visit("/login/wiki?login_hint=alice%40example.org&target_link_uri=" + url.QueryEscape("https://www.example.org/page?x=1") + "&iss=https://evil.example&evil=1")
+	if got.Status != http.StatusSeeOther || got.Location == nil {
+		t.Fatalf("%d %s", got.Status, got.Body)
+	}
+	query := got.Location.Query()
+	if got.Location.Host != "app.example.org" || len(query) != 4 || query.Get("a") != "b" || query.Get("iss") != s.URL ||
+		query.Get("login_hint") != "alice@example.org" || query.Get("target_link_uri") != "https://www.example.org/page?x=1" {
+		t.Errorf("%s", got.Location)
+	}
+	for _, target := range []string{"https://evil.example/", "//evil.example/", "https://app.example.org@evil.example/", "javascript:alert(1)", "https://app.example.org.evil.example/", "https:\\\\evil.example"} {
+		got := visit("/login/wiki?target_link_uri=" + url.QueryEscape(target))
+		if got.Location == nil || got.Location.Host != "app.example.org" || got.Location.Query().Has("target_link_uri") {
+			t.Errorf("%s: %d %v", target, got.Status, got.Location)
+		}
+	}
+	if got := visit("/login/own"); got.Location == nil || got.Location.Query().Get("iss") != s.URL+"/oauth2/openid/own" {
+		t.Errorf("a client with an issuer of its own: %d %v", got.Status, got.Location)
+	}
+	for _, id := range []string{"app", "unknown", "dyn_unknown", ".."} {
+		if got := visit("/login/" + id); got.Status != http.StatusBadRequest && got.Status != http.StatusNotFound || got.Location != nil {
+			t.Errorf("%s: %d %v", id, got.Status, got.Location)
+		}
+	}
+	// Addresses of ours lead to no stranger without a word.
+	c := s.register(`{"redirect_uris":["` + appRedirect + `"],"client_name":"Your payslip","initiate_login_uri":"https://evil.example/start?x=%22%3E%3Cscript%3E"}`)
+	asked := visit("/login/" + c.text("client_id"))
+	if asked.Status != http.StatusOK || asked.Location != nil || !strings.Contains(asked.Body, "<bdi>evil.example (Your payslip)</bdi>") ||
+		!strings.Contains(asked.Body, `href="https://evil.example/start?x=%22%3E%3Cscript%3E&amp;iss=`) || strings.Contains(asked.Body, "<script") {
+		t.Errorf("%d %v %s", asked.Status, asked.Location, asked.Body)
+	}
+}

@@ -93,7 +93,7 @@ func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now fun
 		Endpoints: web.Endpoints{
 			Token: protocol.Token(), UserInfo: protocol.UserInfo(), Introspection: protocol.Introspection(),
 			PushedAuthorization: protocol.PushedAuthorization(), DeviceAuthorization: protocol.DeviceAuthorization(), Revocation: protocol.Revocation(), JWKS: protocol.JWKS(), Discovery: protocol.Discovery(),
-			Picture: protocol.Picture(), HasIssuer: protocol.HasIssuer, WebFinger: protocol.WebFinger(), Registration: register, ManageRegistration: manage,
+			Picture: protocol.Picture(), HasIssuer: protocol.HasIssuer, WebFinger: protocol.WebFinger(), InitiateLogin: protocol.InitiateLogin, Registration: register, ManageRegistration: manage,
 		},
 		RegistrationRate: cfg.Registration.OpenRate,
 		Derive:           h.keys.Derive, Ready: h.ready, Log: log, Now: now, TrustedProxies: cfg.TrustedProxies,

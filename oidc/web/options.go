@@ -35,6 +35,10 @@ type Endpoints struct {
 	// HasIssuer says whether a client has an issuer of its own, which answers beneath
 	// /oauth2/openid/ and the client's id; nil: none has.
 	HasIssuer func(clientID string) bool
+	// InitiateLogin says where an application begins a sign-in; nil: nobody can begin one
+	// here.
+	InitiateLogin func(clientID string, query url.Values) (provider.Initiation, error)
+
 	// WebFinger answers /.well-known/webfinger; nil: nobody is told the issuer.
 	WebFinger http.Handler
 

@@ -104,6 +104,9 @@ func (s *Server) routes() *echo.Echo {
 	preflights(e, "/.well-known/openid-configuration", "OPTIONS, GET, HEAD", s.Endpoints.Discovery)
 	readable(e, "/.well-known/oauth-authorization-server", asGet(s.Endpoints.Discovery)) // RFC 8414, section 3
 	s.clientIssuers(e)
+	if s.Endpoints.InitiateLogin != nil {
+		readable(e, provider.PathLogin+"/:client", s.initiate)
+	}
 	if s.Endpoints.WebFinger != nil {
 		readable(e, provider.PathWebFinger, asGet(s.Endpoints.WebFinger))
 		preflights(e, provider.PathWebFinger, "OPTIONS, GET, HEAD", s.Endpoints.WebFinger)
