@@ -193,6 +193,13 @@ func certFiles() map[string]string {
 		files["clients.d/"+id+".yaml"] = strings.Replace(files["clients.d/"+id+".yaml"], "["+appRedirect+"]", "["+uri+"]", 1)
 	}
 	files["clients.d/asserts.yaml"] = "client_id: asserts\ngrant_types: [client_credentials]\ntoken_endpoint_auth_method: private_key_jwt\njwks_uri: RPWEB/jwks\nscopes: {everyone: [email]}\n"
+	add("ci", "assertion_issuers:\n  https://ci.example.org: {jwks_uri: RPWEB/jwks, subject: name}\n")
+	add("legacy", "id_token_signed_response_alg: RS256\n")
+	for id, grant := range map[string]string{"ci": grantJWTBearer, "legacy": "password"} {
+		file := "clients.d/" + id + ".yaml"
+		files[file] = strings.Replace(files[file], "[authorization_code, refresh_token, client_credentials]", "[\""+grant+"\"]", 1)
+		files[file] = strings.Replace(files[file], "redirect_uris: ["+appRedirect+"]\n", "", 1)
+	}
 	for _, id := range []string{"tv", "tv-2"} {
 		files["clients.d/"+id+".yaml"] = "client_id: " + id + "\ntoken_endpoint_auth_method: none\ngrant_types: [\"" + grantDevice + "\", refresh_token]\nconsent: none\n" +
 			"id_token_signed_response_alg: RS256\n" + certScopes

@@ -340,6 +340,22 @@ func certifyRules() []rule {
 			shows: "A pairwise sub is the same for a host and another for others.",
 		},
 		{
+			id: "jwt-bearer", section: "RFC 7523, sections 2.1 and 3; RFC 7521, section 4.1", profiles: []string{profileBeyond}, check: certJWTBearer,
+			shows: "A client brings the signed word of an issuer that the operator trusts for it, once, and gets an access token for the person it names, nothing longer.",
+		},
+		{
+			id: "password", section: "RFC 6749, section 4.3", profiles: []string{profileBeyond}, check: certPassword,
+			shows: "A client that the operator has told may bring a password, which is tried once; all refusals read alike.",
+		},
+		{
+			id: "cors", section: "Fetch standard, section 3.2", profiles: []string{profileBeyond}, check: certCORS,
+			shows: "Scripts of a client's own origins may read token, userinfo, revocation and pushed requests, without cookies; those of others may not.",
+		},
+		{
+			id: "webfinger", section: "RFC 7033, section 4; OpenID Connect Discovery 1.0, section 2", profiles: []string{profileBeyond}, check: certWebFinger,
+			shows: "WebFinger names the issuer for everybody alike, and looks nobody up.",
+		},
+		{
 			id: "device", section: "RFC 8628, sections 3 and 6.1", profiles: []string{profileBeyond}, check: certDevice,
 			shows: "A device shows a code that a person types in elsewhere, in any spelling, and allows; its tokens are for it alone, and once.",
 		},

@@ -217,6 +217,20 @@ func doors(p *party, set []byte) []door {
 			},
 		},
 		{
+			name: "grant assertion", ring: own, header: map[string]any{"alg": "RS256"},
+			claims: func() map[string]any {
+				return map[string]any{"iss": "https://ci.example.org", "sub": "alice", "aud": p.op.URL, "exp": p.op.clock.Now().Unix() + 60, "jti": oidc.NewID()}
+			},
+			genuine: func(claims map[string]any) string { return p.signed(keys.RS256, claims) },
+			open: func(token string) bool {
+				status, body := p.as("ci").token(url.Values{"grant_type": {grantJWTBearer}, "assertion": {token}, "scope": {"openid"}})
+				if status != http.StatusOK && body["error"] != "invalid_grant" {
+					p.Errorf("grant assertion: %d %v", status, body)
+				}
+				return status == http.StatusOK
+			},
+		},
+		{
 			name: "access token", ring: set, header: map[string]any{"alg": "RS256", "typ": "at+jwt"},
 			claims:  func() map[string]any { return claimsOf(access.access) },
 			genuine: func(map[string]any) string { return access.access },
@@ -277,11 +291,12 @@ func TestEachTokenOpensItsOwnDoorOnly(t *testing.T) {
 		"client assertion of another client": signs.signed(keys.RS256, map[string]any{"iss": signs.id, "sub": signs.id, "aud": op.URL, "exp": now + 60, "jti": oidc.NewID()}),
 		"client assertion":                   all[1].genuine(all[1].claims()),
 		"request object":                     all[2].genuine(all[2].claims()),
+		"grant assertion":                    all[3].genuine(all[3].claims()),
 		"request object with a typ":          typed(t, op, "oauth-authz-req+jwt", map[string]any{"iss": asserts.id, "sub": asserts.id, "aud": op.URL, "exp": now + 60, "jti": oidc.NewID()}),
 	}
 	opens := map[string][]string{
 		"id_token_hint":    {"ID token", "ID token of another client"}, // a hint needs no audience: OpenID Connect Core 1.0, section 3.1.2.1
-		"client assertion": {"client assertion"}, "request object": {"request object"}, "access token": {"access token"},
+		"client assertion": {"client assertion"}, "request object": {"request object"}, "grant assertion": {"grant assertion"}, "access token": {"access token"},
 	}
 	for _, d := range all {
 		if d.name == "access token" {
