@@ -88,6 +88,19 @@ func TestWhoseWordAClientMayBringIsTheOperatorsExplicitWord(t *testing.T) { // R
 	}
 }
 
+func TestNobodyRegistersThemselvesForOtherPeople(t *testing.T) { // RFC 7591, section 5
+	t.Parallel()
+	for _, grant := range []string{bearerGrant, "password"} {
+		_, err := clients.NewPolicy(clients.Settings{GrantTypes: []string{"authorization_code", grant}, ResponseTypes: []string{"code"}})
+		if err == nil || !strings.Contains(err.Error(), grant+" is not for clients that register themselves") {
+			t.Errorf("%s: %v", grant, err)
+		}
+	}
+	if _, err := clients.NewPolicy(clients.Settings{GrantTypes: []string{"authorization_code", deviceGrant}, ResponseTypes: []string{"code"}}); err != nil {
+		t.Errorf("a device: %v", err)
+	}
+}
+
 func TestAClientThatTakesPasswordsIsConfidentialAndWarnedAbout(t *testing.T) { // RFC 9700, section 2.4
 	t.Parallel()
 	old := "client_id: old\nclient_secret_hash: " + hash + "\ngrant_types: [password, refresh_token]\nscopes: {everyone: [openid]}\n"

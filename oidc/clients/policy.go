@@ -67,8 +67,11 @@ func NewPolicy(s Settings) (*Policy, error) {
 	}{{"grant_types", s.GrantTypes}, {"response_types", s.ResponseTypes}} {
 		f := findField(list.key)
 		for _, text := range list.values {
-			if !slices.Contains(f.values, text) {
+			switch {
+			case !slices.Contains(f.values, text):
 				d.problem(0, "registration."+list.key, text+" is not supported", "write any of "+oneOf(f.values))
+			case slices.Contains(confidentialGrants, text): // those take the operator's word, client by client
+				d.problem(0, "registration."+list.key, text+" is not for clients that register themselves", "leave it out, and make a client file for whoever needs it")
 			}
 		}
 		if len(list.values) == 0 {

@@ -109,7 +109,11 @@ func (p *Provider) startDevice(r *http.Request) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	code, userCode, err := p.keepDevice(ctx, c, scopes)
+	resources, err := p.parseResources(c, r.PostForm["resource"])
+	if err != nil {
+		return nil, err
+	}
+	code, userCode, err := p.keepDevice(ctx, c, scopes, resources)
 	if err != nil {
 		return nil, err
 	}
@@ -132,12 +136,12 @@ func askedScopes(form url.Values) ([]string, error) {
 	return scopes, err
 }
 
-func (p *Provider) keepDevice(ctx context.Context, c *oidc.Client, scopes []string) (code, userCode string, err error) {
+func (p *Provider) keepDevice(ctx context.Context, c *oidc.Client, scopes, resources []string) (code, userCode string, err error) {
 	code = oidc.NewSecret(devicePrefix)
 	for range 5 { // until the user code is one that no other device has
 		userCode = newUserCode()
 		err = p.Store.StartDevice(ctx, store.DeviceCode{
-			Hash: deviceCodeHash(code), UserHash: p.userCodeHash(userCode), ClientID: c.ID, Scopes: scopes,
+			Hash: deviceCodeHash(code), UserHash: p.userCodeHash(userCode), ClientID: c.ID, Scopes: scopes, Resources: resources,
 			Pause: devicePause, ExpiresAt: p.Now().Add(p.deviceLife()),
 		})
 		if !errors.Is(err, oidc.ErrUsed) {
@@ -192,7 +196,7 @@ func (p *Provider) Device(ctx context.Context, userCode, uiLocales string) (*Aut
 // what another device does.
 func (p *Provider) allowDevice(ctx context.Context, a *Authorization, v Visitor, who person, remember *oidc.ConsentRecord) (Step, error) {
 	g := oidc.Grant{
-		ID: oidc.NewID(), ClientID: a.Client.ID, Subject: v.Session.Subject, Scopes: who.decision.Granted,
+		ID: oidc.NewID(), ClientID: a.Client.ID, Subject: v.Session.Subject, Scopes: who.decision.Granted, Resources: a.device.Resources,
 		AuthTime: v.Session.AuthTime, AMR: v.Session.AMR, CreatedAt: p.Now(), ExpiresAt: a.device.ExpiresAt,
 	}
 	err := p.Store.SaveAuthorization(ctx, store.Authorization{

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -330,6 +331,49 @@ func TestTheDatabaseDoesNotHoldTheCodesOfDevices(t *testing.T) {
 			if bytes.Contains(data, text) {
 				t.Errorf("%s holds the %s", filepath.Base(name), what)
 			}
+		}
+	}
+}
+
+func TestADeviceOfAClientWithItsOwnIssuerStaysThere(t *testing.T) { // rows D2, L11
+	t.Parallel()
+	h := newHouseWithIssuers(t)
+	h.clients["one"].GrantTypes = []string{grantDevice}
+	h.clients["one"].Audience = []string{"https://api.example.org", "https://other.example.org"}
+	form := url.Values{"scope": {"openid"}, "resource": {"https://api.example.org"}}
+	if got := h.post(h.provider.DeviceAuthorization(), form, "one", "secret-of-one"); got.text("error") != "invalid_client" {
+		t.Errorf("at the server's own address: %v", got.Body)
+	}
+	started := h.post(at("one", h.provider.DeviceAuthorization()), form, "one", "secret-of-one")
+	if started.text("verification_uri") != issuer+"/device" { // one page for all, so that people know it
+		t.Fatalf("%v", started.Body)
+	}
+	alice := h.signedIn("uuid-alice", 0)
+	alice.Approved = []string{"openid"}
+	if step := h.typed(started, alice); step.Device == nil {
+		t.Fatalf("%+v", step)
+	}
+	poll := url.Values{"grant_type": {grantDevice}, "device_code": {started.text("device_code")}}
+	if got := h.post(h.provider.Token(), poll, "one", "secret-of-one"); got.text("error") != "invalid_client" {
+		t.Errorf("at the server's own address: %v", got.Body)
+	}
+	got := h.post(at("one", h.provider.Token()), poll, "one", "secret-of-one")
+	if got.Status != http.StatusOK {
+		t.Fatalf("%d %v", got.Status, got.Body)
+	}
+	seen := h.post(at("one", h.provider.Introspection()), url.Values{"token": {got.text("access_token")}}, "one", "secret-of-one")
+	audience, _ := seen.Body["aud"].([]any)
+	if seen.text("iss") != issuerOf("one") || !slices.Contains(audience, any("https://api.example.org")) || slices.Contains(audience, any("https://other.example.org")) {
+		t.Errorf("%v", seen.Body)
+	}
+	form.Set("resource", "https://evil.example.org")
+	if got := h.post(at("one", h.provider.DeviceAuthorization()), form, "one", "secret-of-one"); got.text("error") != "invalid_target" {
+		t.Errorf("%v", got.Body)
+	}
+	for id, listed := range map[string]bool{"one": true, "two": false} {
+		_, document := h.document(id, h.provider.Discovery())
+		if bytes.Contains(document, []byte(issuerOf(id)+"/device_authorization")) != listed {
+			t.Errorf("%s: %s", id, document)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -121,11 +120,10 @@ func (h jwtBearerHandler) judgeGrantAssertion(ctx context.Context, c *oidc.Clien
 	if expires.IsZero() {
 		return no(errors.New("exp is missing"))
 	}
-	// Once for all clients that trust this issuer by these keys: what one of them was
-	// given, or has overheard, another can't use again. An issuer of the same name with
-	// other keys can't use up what this one has made.
-	used := fmt.Sprintf("grant assertion\x00%s\x00%s\x00%s\x00%s", from.Issuer, from.JWKSURI, from.JWKS, jti)
-	return from, subject, store.Once{Hash: oidc.HashOf(used), Until: expires.Add(2 * leeway)}, nil
+	// Once for all clients that trust this issuer, whatever becomes of its keys: what one
+	// of them was given, or has overheard, another can't use again.
+	used := oidc.HashOf("grant assertion\x00" + from.Issuer + "\x00" + jti)
+	return from, subject, store.Once{Hash: used, Until: expires.Add(2 * leeway)}, nil
 }
 
 // plainTyp reports whether a JWT claims to be nothing but one.

@@ -9,10 +9,10 @@ import (
 
 const (
 	// Neither of the two hashes may be there.
-	qDeviceInsert = `INSERT INTO device_codes (hash, user_hash, client_id, scopes, pause, next_at, hasty, expires_at, decided_at, denied)
-VALUES ($1, $2, $3, $4, $5, 0, 0, $6, 0, 0) ON CONFLICT DO NOTHING`
+	qDeviceInsert = `INSERT INTO device_codes (hash, user_hash, client_id, scopes, resources, pause, next_at, hasty, expires_at, decided_at, denied)
+VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $7, 0, 0) ON CONFLICT DO NOTHING`
 
-	deviceColumns = `hash, user_hash, client_id, scopes, pause, expires_at, decided_at, denied`
+	deviceColumns = `hash, user_hash, client_id, scopes, resources, pause, expires_at, decided_at, denied`
 	qDevice       = `SELECT ` + deviceColumns + ` FROM device_codes WHERE hash = $1`
 	qDeviceByUser = `SELECT ` + deviceColumns + ` FROM device_codes WHERE user_hash = $1`
 
@@ -37,6 +37,7 @@ type DeviceCode struct {
 	UserHash  oidc.Hash // of the user code; keyed by the caller, as user codes are short
 	ClientID  string
 	Scopes    []string
+	Resources []string      // what its tokens are to be for (RFC 8707)
 	Pause     time.Duration // the least time between two polls
 	ExpiresAt time.Time
 	DecidedAt time.Time // zero while nobody has allowed or denied it
@@ -51,7 +52,7 @@ func (s *Store) StartDevice(ctx context.Context, d DeviceCode) error {
 		if err != nil {
 			return err
 		}
-		n, err := exec(ctx, q, qDeviceInsert, d.Hash[:], d.UserHash[:], d.ClientID, joinWords(d.Scopes), d.Pause.Microseconds(), expires)
+		n, err := exec(ctx, q, qDeviceInsert, d.Hash[:], d.UserHash[:], d.ClientID, joinWords(d.Scopes), joinWords(d.Resources), d.Pause.Microseconds(), expires)
 		if err == nil && n == 0 {
 			return oidc.ErrUsed
 		}
@@ -73,15 +74,16 @@ func (s *Store) DeviceByUserCode(ctx context.Context, userHash oidc.Hash) (Devic
 func (s *Store) device(ctx context.Context, query string, h oidc.Hash) (DeviceCode, error) {
 	var d DeviceCode
 	var hash, userHash []byte
-	var scopes string
+	var scopes, resources string
 	var pause, expires, decided, denied int64
-	err := s.read(ctx, query, []any{h[:]}, &hash, &userHash, &d.ClientID, &scopes, &pause, &expires, &decided, &denied)
+	err := s.read(ctx, query, []any{h[:]}, &hash, &userHash, &d.ClientID, &scopes, &resources, &pause, &expires, &decided, &denied)
 	if err != nil {
 		return DeviceCode{}, named("read device code", err)
 	}
 	copy(d.Hash[:], hash)
 	copy(d.UserHash[:], userHash)
-	d.Scopes, d.Pause, d.Denied = splitWords(scopes), time.Duration(pause)*time.Microsecond, denied != 0
+	d.Scopes, d.Resources = splitWords(scopes), splitWords(resources)
+	d.Pause, d.Denied = time.Duration(pause)*time.Microsecond, denied != 0
 	d.ExpiresAt, d.DecidedAt = fromMicros(expires), fromMicros(decided)
 	return d, nil
 }

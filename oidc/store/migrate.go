@@ -74,6 +74,7 @@ CREATE TABLE device_codes (
     user_hash  BLOB    NOT NULL UNIQUE,
     client_id  TEXT    NOT NULL,
     scopes     TEXT    NOT NULL,
+    resources  TEXT    NOT NULL,
     pause      INTEGER NOT NULL,
     next_at    INTEGER NOT NULL,
     hasty      INTEGER NOT NULL,

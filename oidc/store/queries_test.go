@@ -214,7 +214,7 @@ func TestNoColumnHoldsMoreOfAPersonThanTheId(t *testing.T) {
 		"access_tokens: hash grant_n scopes issued_at expires_at audience",
 		"codes: grant_n hash redirect_uri nonce code_challenge expires_at used_at",
 		"consents: subject client_id scopes granted_at withheld", // names of claims
-		"device_codes: hash user_hash client_id scopes pause next_at hasty expires_at decided_at denied",
+		"device_codes: hash user_hash client_id scopes resources pause next_at hasty expires_at decided_at denied",
 		"gatehouse_schema: version",
 		"grants: n id client_id subject session_id scopes claims auth_time amr acr created_at expires_at revoked_at resources withheld",
 		"pushed_requests: hash client_id sealed expires_at", // sealed by a key that is not in the database

@@ -116,6 +116,7 @@ CREATE TABLE device_codes (
     user_hash  BLOB    NOT NULL UNIQUE,
     client_id  TEXT    NOT NULL,
     scopes     TEXT    NOT NULL,
+    resources  TEXT    NOT NULL,
     pause      INTEGER NOT NULL, -- microseconds between two polls
     next_at    INTEGER NOT NULL, -- when the next poll may come
     hasty      INTEGER NOT NULL, -- whether the last came too early

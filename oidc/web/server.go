@@ -24,6 +24,7 @@ type Server struct {
 	sealer      *sealer
 	throttle    *throttle
 	pace        *pace
+	devicePace  *pace
 	crossOrigin *http.CrossOriginProtection
 	watch       *forwardWatch
 	readiness   readiness
@@ -48,6 +49,7 @@ func New(o Options) (*Server, error) {
 		sealer:      &sealer{key: o.Derive("pending", 32), now: o.Now},
 		throttle:    limiter,
 		pace:        newPace(o.RegistrationRate, time.Hour, o.Derive("throttle", 32), o.Now),
+		devicePace:  newPace(deviceStarts, 15*time.Minute, o.Derive("throttle", 32), o.Now),
 		crossOrigin: http.NewCrossOriginProtection(),
 		watch:       &forwardWatch{issuer: issuer, proxies: o.TrustedProxies, log: o.Log, now: o.Now, last: make(map[string]time.Time)},
 	}
@@ -136,7 +138,7 @@ func (s *Server) protocol(e *echo.Echo, base string, m ...echo.MiddlewareFunc) {
 	e.HEAD(base+"/authorize", nothing, m...) // GET can issue a code here, and HEAD must not
 	e.POST(base+"/token", echo.WrapHandler(ends.Token), m...)
 	e.POST(base+"/par", echo.WrapHandler(ends.PushedAuthorization), m...)
-	e.POST(base+"/device_authorization", echo.WrapHandler(ends.DeviceAuthorization), m...)
+	e.POST(base+"/device_authorization", s.startDevice(ends.DeviceAuthorization), m...)
 	e.POST(base+"/introspect", echo.WrapHandler(ends.Introspection), m...)
 	e.POST(base+"/revoke", echo.WrapHandler(ends.Revocation), m...)
 	e.POST(base+"/userinfo", echo.WrapHandler(ends.UserInfo), m...)

@@ -21,6 +21,10 @@ import (
 // thousand networks would find one with less than 1 % (RFC 8628, section 5.1).
 const wrongCodes = 20
 
+// deviceStarts is how many devices one network may start in fifteen minutes: each is a row in
+// the database, and a client without a secret is whoever says so.
+const deviceStarts = 300
+
 // errDeviceGone means that a user code does no longer work.
 var errDeviceGone = errors.New("no device waits with this user code")
 
@@ -124,8 +128,22 @@ func (s *Server) deviceDone(c echo.Context, a *provider.Authorization, outcome p
 	return s.page(c, status, uiLocales, func(w io.Writer, lang string) error { return s.Pages.DeviceDone(w, lang, page) })
 }
 
-// codeTry is one user code that is about to be looked up; it counts as wrong until
-// settled.
+// startDevice lets a network start so many devices and no more.
+func (s *Server) startDevice(h http.Handler) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		from, _ := c.Get(remoteKey).(remote)
+		if wait := s.devicePace.take(from.client); wait > 0 {
+			return &fault{
+				status: http.StatusTooManyRequests, kind: templates.ErrorThrottled, detail: "too many devices from this network, try again later",
+				after: wait, err: errors.New("too many devices were started from one network"),
+			}
+		}
+		h.ServeHTTP(c.Response(), c.Request())
+		return nil
+	}
+}
+
+// codeTry is one user code that is about to be looked up. The caller must settle it.
 type codeTry struct {
 	t        *throttle
 	network  *networkCount
@@ -133,7 +151,8 @@ type codeTry struct {
 	settled  bool
 }
 
-// beginCode counts a user code, or refuses to have it looked up.
+// beginCode counts a user code as wrong until it is settled, or refuses to have it
+// looked up.
 func (t *throttle) beginCode(from netip.Addr) (*codeTry, *refusal) {
 	settings := t.settings
 	settings.NetworkFailures = wrongCodes

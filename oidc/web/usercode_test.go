@@ -191,6 +191,27 @@ func TestGuessingUserCodesIsThrottledByNetwork(t *testing.T) { // RFC 8628, sect
 	}
 }
 
+func TestOneNetworkStartsOnlySoManyDevices(t *testing.T) {
+	t.Parallel()
+	h, _ := newWholeHouse(t)
+	b := h.browser()
+	for range deviceStarts {
+		b.television()
+	}
+	form := url.Values{"client_id": {"tv"}, "scope": {"openid"}}
+	late := b.machine("/oauth2/device_authorization", form)
+	wantStatus(t, late, http.StatusTooManyRequests)
+	wantText(t, late, `"error":"temporarily_unavailable"`)
+	if late.header.Get("Retry-After") == "" {
+		t.Error("nothing says how long to wait")
+	}
+	b.addr = "192.0.2.8:1"
+	b.television() // a neighbour
+	b.addr = "192.0.2.7:4711"
+	h.clock.Advance(16 * time.Minute)
+	b.television()
+}
+
 func TestADevicesFormCannotBeSentFromElsewhere(t *testing.T) {
 	t.Parallel()
 	h, _ := newWholeHouse(t)

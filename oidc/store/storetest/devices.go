@@ -12,7 +12,7 @@ import (
 func (f *fixture) device() store.DeviceCode {
 	return store.DeviceCode{
 		Hash: oidc.HashOf(oidc.NewSecret("")), UserHash: oidc.HashOf(oidc.NewSecret("")), ClientID: "tv",
-		Scopes: []string{"openid", "profile"}, Pause: 5 * time.Second, ExpiresAt: f.in(10 * time.Minute),
+		Scopes: []string{"openid", "profile"}, Resources: []string{"https://api.example.org"}, Pause: 5 * time.Second, ExpiresAt: f.in(10 * time.Minute),
 	}
 }
 
