@@ -319,3 +319,46 @@ func TestADeviceOfAClientWithAnIssuerOfItsOwn(t *testing.T) {
 		t.Errorf("the ID token is of %s", id.Issuer)
 	}
 }
+
+func TestATokenByCommandIsOfTheClientsOwnIssuer(t *testing.T) { // row O1
+	t.Parallel()
+	s := startSite(t, map[string]string{"clients.d/one.yaml": ownYAML("one", "")})
+	var made struct {
+		Access string `json:"access_token"`
+		ID     string `json:"id_token"`
+	}
+	if err := json.Unmarshal([]byte(s.must("token", "create", "--client", "one", "--user", "alice", "--id-token", "-o", "json")), &made); err != nil {
+		t.Fatal(err)
+	}
+	one := s.applicationAt("one", s.issuerOf("one"), "openid")
+	token := (&oauth2.Token{AccessToken: made.Access}).WithExtra(map[string]any{"id_token": made.ID})
+	if err := one.verify(one, token); err != nil {
+		t.Error(err)
+	}
+	one.userinfo(token)
+	if got := newPerson(t).bearer(s.URL+"/oauth2/userinfo", made.Access); got != http.StatusUnauthorized {
+		t.Errorf("at the server's own userinfo: %d", got)
+	}
+}
+
+func TestNoPathLeadsFromOneIssuerToAnother(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, map[string]string{"clients.d/one.yaml": ownYAML("one", ""), "clients.d/two.yaml": ownYAML("two", "")})
+	app := s.application("openid")
+	token := app.tokens(newPerson(t).get(app.address()).signIn("alice"))
+	for _, path := range []string{
+		"/oauth2/openid/one/userinfo", "/oauth2/openid/one%2F..%2Ftwo/userinfo", "/oauth2/openid//userinfo", "/oauth2/openid/./userinfo",
+		"/oauth2/openid/../userinfo", "/oauth2/openid/%2e%2e/userinfo", "/oauth2/openid/one/../../userinfo", "/oauth2/openid/ONE/userinfo",
+		"/oauth2/openid/one%00/userinfo", "/oauth2/openid/app/userinfo", "/oauth2/openid/%61pp/userinfo", "/oauth2/openid/one;two/userinfo",
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.URL.Opaque = path // letter by letter
+		r.Header.Set("Authorization", "Bearer "+token.AccessToken)
+		if g := newPerson(t).do(r); g.Status < 300 {
+			t.Errorf("%s: %d %s", path, g.Status, g.Body)
+		}
+	}
+}

@@ -68,12 +68,25 @@ type Clients struct {
 
 	mu    sync.RWMutex
 	rings map[string]*Ring
+
+	reloading sync.Mutex // of what follows
+	round     int
+	stamps    map[string]time.Time // when a folder had last changed when it was last read
 }
+
+const (
+	// everyRound is how often Reload reads folders that look unchanged, too: a file that
+	// somebody has edited in place changes no folder.
+	everyRound = 30
+	// settled is how long a folder must have been at rest before it was read: a later
+	// change has another time then, however coarse the file system's clock is.
+	settled = 2 * time.Second
+)
 
 // NewClients returns the keys of the clients beneath dir, the folder of the
 // server's keys. None is read yet.
 func NewClients(dir string, now func() time.Time) *Clients {
-	return &Clients{dir: dir, now: now, rings: map[string]*Ring{}}
+	return &Clients{dir: dir, now: now, rings: map[string]*Ring{}, stamps: map[string]time.Time{}}
 }
 
 // Ring returns the keys of a client, one for each algorithm at least; what isn't
@@ -120,8 +133,15 @@ func (c *Clients) Reload(keep func(clientID string) bool) (changed []string, err
 	maps.DeleteFunc(c.rings, func(id string, _ *Ring) bool { return !keep(id) })
 	c.mu.Unlock()
 	rings := c.Known()
+	c.reloading.Lock()
+	defer c.reloading.Unlock()
+	maps.DeleteFunc(c.stamps, func(id string, _ time.Time) bool { return rings[id] == nil })
+	c.round++
 	var problems oidc.Problems
 	for _, id := range slices.Sorted(maps.Keys(rings)) {
+		if c.rests(id, rings[id]) && c.round%everyRound != 0 {
+			continue
+		}
 		different, err := rings[id].Reload()
 		if errors.Is(err, fs.ErrNotExist) { // taken away with the client, which was made anew: so are its keys
 			c.mu.Lock()
@@ -130,6 +150,7 @@ func (c *Clients) Reload(keep func(clientID string) bool) (changed []string, err
 			different, err = true, nil
 		}
 		if err != nil {
+			delete(c.stamps, id) // to be told until it is mended
 			problems = append(problems, oidc.Problem{Key: "client " + id, Message: err.Error()})
 		}
 		if different {
@@ -137,4 +158,24 @@ func (c *Clients) Reload(keep func(clientID string) bool) (changed []string, err
 		}
 	}
 	return changed, problems.Err()
+}
+
+// rests reports whether a folder is as it was when it was last read. With many
+// clients, reading all of them every time would keep a processor busy. Otherwise it
+// notes how the folder is, which is about to be read.
+func (c *Clients) rests(id string, ring *Ring) bool {
+	info, err := os.Stat(ring.dir)
+	if err != nil {
+		delete(c.stamps, id)
+		return false
+	}
+	last, known := c.stamps[id]
+	if known && info.ModTime().Equal(last) {
+		return true
+	}
+	delete(c.stamps, id)
+	if c.now().Sub(info.ModTime()) > settled {
+		c.stamps[id] = info.ModTime()
+	}
+	return false
 }

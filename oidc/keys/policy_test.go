@@ -2,7 +2,6 @@ package keys_test
 
 import (
 	"encoding/json"
-	"errors"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -10,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/oidc"
 	"gatehouse/oidc/keys"
 )
 
@@ -290,101 +288,5 @@ func TestUncommonKeysArePublishedForThoseWhoAsk(t *testing.T) {
 	ring.Publish(nil)
 	if got := algorithms(); len(got) != 6 {
 		t.Errorf("a key is taken away from those who were shown it: %v", got)
-	}
-}
-
-func TestAClientsKeysAreMadeOnceByWhoeverMeetsItFirst(t *testing.T) {
-	t.Parallel()
-	_, dir, now := open(t)
-	var group sync.WaitGroup
-	kids := make([]string, 8)
-	for i := range kids {
-		server := keys.NewClients(dir, now.Now)
-		group.Go(func() {
-			ring, err := server.Ring("app", []string{keys.EdDSA})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			kids[i] = active(t, ring, keys.EdDSA)
-			again, err := server.Ring("app", []string{keys.EdDSA, keys.ES256}) // it has come to want another
-			if err != nil || active(t, again, keys.EdDSA) != kids[i] {
-				t.Errorf("%v", err)
-			}
-		})
-	}
-	group.Wait()
-	if slices.Sort(kids); len(slices.Compact(kids)) != 1 {
-		t.Errorf("%v", kids)
-	}
-	if files, err := filepath.Glob(filepath.Join(dir, "clients", "app", "*.json")); err != nil || len(files) != 2 {
-		t.Errorf("%v %v", files, err)
-	}
-}
-
-func TestKeysOfAClientThatIsMadeAnewAreNew(t *testing.T) {
-	t.Parallel()
-	_, dir, now := open(t)
-	server := keys.NewClients(dir, now.Now)
-	ring, err := server.Ring("app", []string{keys.ES256})
-	if err != nil {
-		t.Fatal(err)
-	}
-	old, err := ring.Sign(keys.ES256, "", 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, id := range []string{"app", "nobody"} {
-		if err := keys.RemoveClient(dir, id); err != nil {
-			t.Error(err)
-		}
-	}
-	changed, err := server.Reload(func(string) bool { return true })
-	if err != nil || !slices.Equal(changed, []string{"app"}) {
-		t.Errorf("%v %v", changed, err)
-	}
-	if ring, err = server.Ring("app", []string{keys.ES256}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ring.Verify(old); !errors.Is(err, keys.ErrInvalid) {
-		t.Errorf("a token of the client that was there before: %v", err)
-	}
-	if _, err := server.Reload(func(string) bool { return false }); err != nil || len(server.Known()) != 0 {
-		t.Errorf("%v %v", server.Known(), err)
-	}
-	for _, id := range []string{"..", "", "a/b"} {
-		if err := keys.RemoveClient(dir, id); !errors.Is(err, oidc.ErrNotFound) {
-			t.Errorf("%q: %v", id, err)
-		}
-	}
-	if _, err := keys.Load(dir, now.Now); err != nil {
-		t.Errorf("the server's own keys: %v", err)
-	}
-}
-
-func TestReplacedKeysAreGoneAndThereIsAlwaysOne(t *testing.T) {
-	t.Parallel()
-	_, dir, now := open(t)
-	algorithms := []string{keys.ES256, keys.EdDSA}
-	ring, err := keys.OpenClient(dir, "app", algorithms, now.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ring.Rotate(keys.ES256); err != nil { // one waits, which has leaked as well
-		t.Fatal(err)
-	}
-	now.Add(time.Hour)
-	old := ring.List()
-	made, err := ring.Replace()
-	if err != nil || len(made) != len(algorithms) {
-		t.Fatalf("%v %v", made, err)
-	}
-	for _, k := range made {
-		if k.State != keys.StateActive || slices.ContainsFunc(old, func(o keys.Info) bool { return o.Kid == k.Kid }) {
-			t.Errorf("%+v", k)
-		}
-	}
-	if again, err := keys.LoadClient(dir, "app", algorithms, now.Now); err != nil || len(again.List()) != 2 {
-		t.Errorf("%v", err)
 	}
 }

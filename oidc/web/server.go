@@ -161,9 +161,12 @@ func (s *Server) clientIssuers(e *echo.Echo) {
 	const base = "/oauth2/openid/:client"
 	s.protocol(e, base, s.atClient)
 	readable(e, base+"/public_key.jwk", asGet(s.Endpoints.JWKS), s.atClient)
+	preflights(e, base+"/public_key.jwk", "OPTIONS, GET, HEAD", s.Endpoints.JWKS, s.atClient)
 	for _, document := range []string{"/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"} {
-		readable(e, base+document, asGet(s.Endpoints.Discovery), s.atClient)
-		readable(e, document+base, asGet(s.Endpoints.Discovery), s.atClient)
+		for _, path := range []string{base + document, document + base} {
+			readable(e, path, asGet(s.Endpoints.Discovery), s.atClient)
+			preflights(e, path, "OPTIONS, GET, HEAD", s.Endpoints.Discovery, s.atClient)
+		}
 	}
 }
 
