@@ -25,6 +25,7 @@ type Directory struct {
 	pace    pace
 	joins   joins
 	cache   cache // does nothing until Watch
+	hints   hints
 
 	hadGroups atomic.Bool // somebody was in a group since the start
 
@@ -97,11 +98,11 @@ func (d *Directory) User(ctx context.Context, id string) (*oidc.User, error) {
 		return nil, fmt.Errorf("%w: no entry can have this id", oidc.ErrNotFound)
 	}
 	if traced(ctx) { // to be told of an answer that somebody else got would explain nothing
-		return d.userByValue(ctx, t, value)
+		return d.userByValue(ctx, t, id, value)
 	}
 	return d.joins.do(ctx, id, func(sent func()) (*oidc.User, error) {
 		r := d.cache.note(sent)
-		u, err := d.userByValue(withReading(ctx, r), t, value)
+		u, err := d.userByValue(withReading(ctx, r), t, id, value)
 		if err == nil {
 			d.cache.put(id, u, r)
 		}
@@ -110,7 +111,10 @@ func (d *Directory) User(ctx context.Context, id string) (*oidc.User, error) {
 }
 
 // userByValue looks for the person whose entry has this value as its id.
-func (d *Directory) userByValue(ctx context.Context, t *table, value string) (*oidc.User, error) {
+func (d *Directory) userByValue(ctx context.Context, t *table, id, value string) (*oidc.User, error) {
+	if u, done, err := d.userAtOnce(ctx, t, id, value); done {
+		return u, err
+	}
 	people, _, err := d.people(ctx, t, equal(t.IDAttribute, value))
 	if err != nil {
 		return nil, err
@@ -230,8 +234,22 @@ func (d *Directory) complete(ctx context.Context, t *table, e *entry) (*oidc.Use
 		return nil, err
 	}
 	trace(ctx, Step{What: StepEntry, DN: e.dn, Detail: t.remarks(e, u.State)})
-	u.Groups, err = d.groups(ctx, t, e)
+	if u.Groups, err = d.groups(ctx, t, e); err != nil {
+		return nil, err
+	}
+	if d.hints.fit(ctx, t) {
+		d.hints.learnPerson(u.ID, newMembership(d, t).directFilter(e))
+	}
+	return u, nil
+}
+
+// completeWith is complete where the groups that list the person are known.
+func (d *Directory) completeWith(ctx context.Context, m *membership, e *entry, direct []*entry) (*oidc.User, error) {
+	u, err := m.t.user(e, d.now())
 	if err != nil {
+		return nil, err
+	}
+	if u.Groups, err = m.all(ctx, e, direct); err != nil {
 		return nil, err
 	}
 	return u, nil

@@ -28,18 +28,26 @@ func newMembership(d *Directory, t *table) *membership {
 	return &membership{d: d, t: t, found: map[string]oidc.Group{}, full: map[string]bool{}}
 }
 
-// groups returns all groups of an entry, sorted by DN. The directory is asked in
-// several ways, because none knows all: groups that list the person, level by level
-// upwards, what the server itself says in memberOf (dynamic groups, or groups whose
-// members the service account may not see), and the one primary group. It is the
-// whole list or an error.
+// key is dnKey.
+func (m *membership) key(dn string) string { return m.d.hints.keys.of(dn) }
+
+// groups returns all groups of an entry; see membership.all.
 func (d *Directory) groups(ctx context.Context, t *table, e *entry) ([]oidc.Group, error) {
 	m := newMembership(d, t)
 	direct, err := m.direct(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	if t.TokenGroupsAttribute == "" || t.directOnly {
+	return m.all(ctx, e, direct)
+}
+
+// all returns all groups of an entry, sorted by DN; direct are those that list it. The
+// directory is asked in several ways, because none knows all: groups that list the
+// person, level by level upwards, what the server itself says in memberOf (dynamic
+// groups, or groups whose members the service account may not see), and the one
+// primary group. It is the whole list or an error.
+func (m *membership) all(ctx context.Context, e *entry, direct []*entry) (_ []oidc.Group, err error) {
+	if m.t.TokenGroupsAttribute == "" || m.t.directOnly {
 		err = m.climbFrom(ctx, e, direct)
 	} else {
 		err = m.byToken(ctx, e, direct)
@@ -60,6 +68,15 @@ func (d *Directory) groups(ctx context.Context, t *table, e *entry) ([]oidc.Grou
 
 // direct returns the groups that list a person, by DN, by name or by number.
 func (m *membership) direct(ctx context.Context, e *entry) ([]*entry, error) {
+	filter := m.directFilter(e)
+	if filter == "" {
+		return nil, nil
+	}
+	return m.search(ctx, filter, nil)
+}
+
+// directFilter is the filter for these groups, "" if there can be none.
+func (m *membership) directFilter(e *entry) string {
 	filters := m.t.memberFilters(e.dn)
 	if m.t.MemberNameAttribute != "" {
 		for _, name := range e.values(m.t.MemberNameSource) {
@@ -70,9 +87,9 @@ func (m *membership) direct(ctx context.Context, e *entry) ([]*entry, error) {
 		filters = append(filters, primary)
 	}
 	if len(filters) == 0 {
-		return nil, nil
+		return ""
 	}
-	return m.search(ctx, anyOf(filters...), nil)
+	return anyOf(filters...)
 }
 
 // climbFrom takes direct groups in, and those above them, and then what memberOf
@@ -83,7 +100,7 @@ func (m *membership) climbFrom(ctx context.Context, e *entry, direct []*entry) e
 		return err
 	}
 	told, err := m.told(ctx, slices.DeleteFunc(slices.Clone(e.values(m.t.MemberOfAttribute)), func(dn string) bool {
-		_, known := m.found[dnKey(dn)]
+		_, known := m.found[m.key(dn)]
 		return known
 	}))
 	if err != nil {
@@ -107,7 +124,14 @@ func (m *membership) climb(ctx context.Context, level []oidc.Group) error {
 		return nil
 	}
 	for len(level) > 0 {
-		var next []oidc.Group
+		next, done, err := m.climbAtOnce(ctx, level)
+		if err != nil {
+			return err
+		}
+		if done {
+			level = next
+			continue
+		}
 		for chunk := range slices.Chunk(level, chunkSize) {
 			above, err := m.above(ctx, chunk)
 			if err != nil {
@@ -126,7 +150,7 @@ func (m *membership) above(ctx context.Context, level []oidc.Group) ([]oidc.Grou
 	children := map[string]oidc.Group{}
 	for _, g := range level {
 		filters = append(filters, m.t.memberFilters(g.DN)...)
-		children[dnKey(g.DN)] = g
+		children[m.key(g.DN)] = g
 	}
 	var matching []string
 	if len(level) > 1 {
@@ -138,12 +162,13 @@ func (m *membership) above(ctx context.Context, level []oidc.Group) ([]oidc.Grou
 	}
 	return m.add(ctx, entries, func(e *entry) []string {
 		child := level[0]
-		for _, attribute := range m.t.MemberAttributes {
-			for _, dn := range e.values(attribute) {
-				if g, ok := children[dnKey(dn)]; ok {
-					child = g
-				}
+		for _, key := range m.listed(e) {
+			if g, ok := children[key]; ok {
+				child = g
 			}
+		}
+		if m.d.hints.fit(ctx, m.t) {
+			m.d.hints.learnAbove(child.DN, e.dn)
 		}
 		return append(slices.Clone(child.Path), child.DN)
 	}), nil
@@ -223,7 +248,7 @@ func (m *membership) told(ctx context.Context, names []string) ([]*entry, error)
 func (m *membership) add(ctx context.Context, entries []*entry, path func(*entry) []string) []oidc.Group {
 	var fresh []oidc.Group
 	for _, e := range entries {
-		if _, ok := m.found[dnKey(e.dn)]; !ok {
+		if _, ok := m.found[m.key(e.dn)]; !ok {
 			fresh = append(fresh, m.take(ctx, e, path(e)))
 		}
 	}
@@ -234,7 +259,7 @@ func (m *membership) add(ctx context.Context, entries []*entry, path func(*entry
 func (m *membership) take(ctx context.Context, e *entry, path []string) oidc.Group {
 	g := m.t.group(e)
 	g.Path = path
-	m.found[dnKey(e.dn)] = g
+	m.found[m.key(e.dn)] = g
 	trace(ctx, Step{What: StepGroup, DN: g.DN, Path: g.Path})
 	return g
 }

@@ -26,6 +26,8 @@ type table struct {
 	states          []stateRule
 	userAttributes  []string
 	groupAttributes []string
+	allAttributes   []string // of both, and what tells people and groups apart
+	moreAttributes  []string // those of them that people are not asked for, in lower case
 }
 
 func newTable(k Kind, o *Options) *table {
@@ -52,6 +54,10 @@ func newTable(k Kind, o *Options) *table {
 	t.groupAttributes = unique([]string{k.IDAttribute, k.GroupNameAttribute}, k.GroupDisplayAttributes)
 	if k.TokenGroupsAttribute != "" {
 		t.groupAttributes = append(t.groupAttributes, objectSID, k.MemberOfAttribute)
+	}
+	t.allAttributes = unique(t.userAttributes, t.groupAttributes, []string{"objectClass"})
+	for _, name := range t.allAttributes[len(unique(t.userAttributes)):] {
+		t.moreAttributes = append(t.moreAttributes, strings.ToLower(name))
 	}
 	return t
 }
