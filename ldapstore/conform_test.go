@@ -41,11 +41,14 @@ type requirement struct {
 func requirements() []requirement {
 	return []requirement{
 		{"the kind is found by asking", isRecognised},
+		{"over LDAPS and StartTLS", usesTLS},
 		{"the right password lets in, and no other", signsIn},
 		{"`Alice`, `aLICE` and decomposed letters are one person", knowsSpellings},
 		{"a name that fits two people is refused", refusesTwins},
 		{"`DOMAIN\\name` and `name@domain`", takesQualifiedNames},
 		{"names with `, # + \" \\ < > ; ( ) *`, blanks and umlauts", survivesTorture},
+		{"passwords of any letters, and long ones", takesAnyPassword},
+		{"values of 64 kB", readsLongValues},
 		{"groups that list a person", findsGroups},
 		{"groups in groups, with loops, and the way there", climbsGroups},
 		{"nesting 50 deep", climbsFifty},
@@ -62,6 +65,8 @@ func requirements() []requirement {
 		{"an account locked by failures is told", tellsLocked},
 		{"sign-ins that are granted beyond the password's age", letsGraceIn},
 		{"outside of the hours for signing in", tellsHours},
+		{"people change their password on our page", changesPasswords},
+		{"changes are followed (`directory.cache: watch`)", followsChanges},
 		{"references to other places are not followed and harm nothing", ignoresReferences},
 		{"values that the server holds back (1,700 members)", asksForAllValues},
 	}

@@ -55,6 +55,10 @@ func dnKey(text string) (string, error) {
 	if strings.TrimSpace(text) == "" {
 		return "", errors.New("it is empty")
 	}
+	// NUL has to be escaped (RFC 4514, section 2.4); in a value it is a letter.
+	if strings.ContainsRune(text, 0) {
+		return "", errors.New("it has a NUL that is not escaped")
+	}
 	var rdns []string
 	var parts []string // of the RDN being read; several for a=1+b=2
 	rest := text
@@ -63,7 +67,7 @@ func dnKey(text string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if strings.ContainsRune(value, 0) || !utf8.ValidString(value) {
+		if !utf8.ValidString(value) {
 			return "", errors.New("a value is not UTF-8 text")
 		}
 		parts = append(parts, attribute+"="+dnFold(value))

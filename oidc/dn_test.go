@@ -32,7 +32,7 @@ func TestDNsThatNameDifferentEntriesHaveDifferentKeys(t *testing.T) {
 	t.Parallel()
 	seen := map[string]string{}
 	for _, text := range []string{
-		"cn=a,dc=x", "cn=a,dc=y", "ou=a,dc=x", `cn=a\,dc\=x`, "cn=a+dc=x", `cn=a\+dc\=x`, `cn=a\\,dc=x`, `cn=a\2cdc=x`[:8] + `b,dc=x`, "cn=a b,dc=x",
+		"cn=a,dc=x", "cn=a,dc=y", "ou=a,dc=x", `cn=a\,dc\=x`, "cn=a+dc=x", `cn=a\+dc\=x`, `cn=a\\,dc=x`, `cn=a\2cdc=x`[:8] + `b,dc=x`, "cn=a b,dc=x", `cn=a\00,dc=x`, `cn=a\00b,dc=x`,
 	} {
 		key := oidc.MustParseDN(text).Key()
 		if other, ok := seen[key]; ok {

@@ -1,6 +1,9 @@
 package ldaptest
 
 import (
+	"slices"
+	"time"
+
 	"github.com/go-ldap/ldap/v3"
 )
 
@@ -46,8 +49,8 @@ func (s *Server) AddPerson(p Person) {
 		attributes[name] = append(attributes[name], values...)
 	}
 	s.Add(s.here(p.DN()), attributes)
-	if s.Kind == kind389 { // or the password would have to be changed
-		s.Modify(s.here(p.DN()), "passwordExpirationTime", "20380101000000Z")
+	if s.Kind == kind389 && !p.NoPassword {
+		s.keepPassword389(s.here(p.DN()))
 	}
 }
 
@@ -167,11 +170,23 @@ func (s *Server) SetPassword(dn, password string) {
 		s.Modify(dn, "unicodePwd", unicodePassword(password))
 	case kind389:
 		s.Modify(dn, "userPassword", password)
-		s.Modify(dn, "passwordExpirationTime", "20380101000000Z")
+		s.keepPassword389(dn)
 	default:
 		s.Modify(dn, "userPassword", password)
 		s.Modify(dn, "pwdReset")
 	}
+}
+
+// keepPassword389 takes it back that a password has to be changed which an
+// administrator has set. The server says so a moment after it has answered, so that
+// is waited for; if a test has switched the policy off, it never does.
+func (s *Server) keepPassword389(dn string) {
+	s.t.Helper()
+	const reset = "19700101000000Z"
+	for deadline := time.Now().Add(2 * time.Second); !slices.Equal(s.Values(dn, "passwordExpirationTime"), []string{reset}) && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	s.Modify(dn, "passwordExpirationTime", "20380101000000Z")
 }
 
 // Disable switches a person's account off for good.
