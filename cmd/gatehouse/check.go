@@ -219,17 +219,17 @@ func (e *environment) checkDirectory(ctx context.Context, r *report, cfg *config
 		read = checkMember(ctx, r, m) && read
 	}
 	if read {
-		checkGroups(ctx, r, directory, set)
+		checkGroups(ctx, r, directory, set, anyRegistered(cfg)...)
 	}
 }
 
 // checkGroups looks whether there are the groups that clients name.
-func checkGroups(ctx context.Context, r *report, d directory, set *clients.Set) {
+func checkGroups(ctx context.Context, r *report, d directory, set *clients.Set, more ...*oidc.Client) {
 	if set == nil {
 		return
 	}
 	seen := map[string]bool{}
-	for _, c := range set.All() {
+	for _, c := range append(set.All(), more...) {
 		named := slices.Clone(c.AllowedGroups)
 		for _, m := range c.Scopes.Groups {
 			named = append(named, m.Group)

@@ -79,7 +79,7 @@ func (e *environment) examineDirectory(ctx context.Context, r *report, cfg *conf
 		examineMember(ctx, r, cfg, m)
 	}
 	if all.Ping(ctx) == nil {
-		checkGroups(ctx, r, all, set)
+		checkGroups(ctx, r, all, set, anyRegistered(cfg)...)
 	}
 }
 

@@ -1,9 +1,11 @@
 // Package clients owns the client files: one YAML file a client in one folder,
 // read into oidc.Client, watched for changes, and edited for the command line.
 // It also owns client secrets: making them, the forms their hashes may have,
-// and comparing.
+// and comparing. Clients that register themselves are described by metadata, which
+// a Policy reads by the same table; a Registry lays them under the files.
 //
-// It leaves to others what a client may do with a request (oidc/provider), what
+// It leaves to others where registrations are kept (oidc/store), what a client may
+// do with a request (oidc/provider), what
 // its scope maps mean for a person (oidc/claims), and when to look for changes
 // (the server calls Set.Reload).
 //

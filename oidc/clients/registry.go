@@ -2,6 +2,7 @@ package clients
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -28,8 +29,9 @@ type Registrations interface {
 // registryPatience is how long the store may take: it takes microseconds.
 const registryPatience = 3 * time.Second
 
-// maxParsed bounds the memory of clients that come and go.
-const maxParsed = 10_000
+// maxParsed bounds the memory of clients that come and go: each may have some ten
+// thousand bytes.
+const maxParsed = 2000
 
 // Registry is the clients of the files, and laid under them those that have
 // registered themselves: a file's id wins. It may be used by several goroutines at
@@ -73,12 +75,15 @@ func (r *Registry) Client(id string) (*oidc.Client, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), registryPatience)
 	defer cancel()
 	revision, err := r.store.RegistrationRevision(ctx, id)
+	r.mu.Lock()
+	if errors.Is(err, oidc.ErrNotFound) {
+		delete(r.parsed, id)
+	}
+	known, found := r.parsed[id]
+	r.mu.Unlock()
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	r.mu.Lock()
-	known, found := r.parsed[id]
-	r.mu.Unlock()
 	if found && known.revision == revision {
 		return known.client, known.err
 	}

@@ -1,7 +1,10 @@
 package provider
 
 import (
+	"encoding/json"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -65,6 +68,22 @@ func FuzzCredentials(f *testing.F) {
 		}
 		if token, err := bearerToken(r); err == nil && token == "" {
 			t.Fatalf("%q gave an empty token", header)
+		}
+	})
+}
+
+func FuzzWebFingerResource(f *testing.F) {
+	for _, s := range []string{"acct:alice@example.org", "https://example.org/alice", "acct:a%40b@c", "acct:@", "https:", "acct:a@b?x#y"} {
+		f.Add(s)
+	}
+	p := &Provider{Options: Options{Issuer: "https://sso.example.org", Log: slog.New(slog.DiscardHandler)}}
+	f.Fuzz(func(t *testing.T, s string) {
+		r := httptest.NewRequest(http.MethodGet, PathWebFinger, nil)
+		r.URL.RawQuery = url.Values{"resource": {s}}.Encode()
+		w := httptest.NewRecorder()
+		p.WebFinger().ServeHTTP(w, r)
+		if !json.Valid(w.Body.Bytes()) || (w.Code == http.StatusOK) != wellFormed(s) || w.Code != http.StatusOK && w.Code != http.StatusBadRequest {
+			t.Fatalf("%q: %d %s", s, w.Code, w.Body)
 		}
 	})
 }

@@ -150,13 +150,23 @@ func (p *Provider) register(r *http.Request) (map[string]any, error) {
 	case errors.Is(err, oidc.ErrNotFound):
 		return nil, errInitialToken().because(err)
 	case errors.Is(err, oidc.ErrLimit):
-		return nil, fail("temporarily_unavailable", "as many clients as may be have registered themselves, try again later").because(err)
+		return nil, p.full(ctx, now, err)
 	case err != nil:
 		return nil, err
 	}
 	oidc.Audit(ctx, p.Log, oidc.EventRegistered, slog.String("client", n.ClientID), slog.String("registration_token", id),
 		slog.Any("redirect_origins", n.Origins), slog.Time("expires_at", n.ExpiresAt))
 	return p.registrationAnswer(n.Registration, m.Client, secret, access), nil
+}
+
+// full says that there are as many open registrations as there may be, and when the next
+// one ends.
+func (p *Provider) full(ctx context.Context, now time.Time, err error) error {
+	e := fail("temporarily_unavailable", "as many clients as may be have registered themselves, try again later").because(err)
+	if next, err := p.Registration.Store.NextOpenEnd(ctx, now); err == nil {
+		e.RetryAfter = next.Sub(now)
+	}
+	return e
 }
 
 // mayRegister judges an initial access token, "" for none, before anything is read or

@@ -315,7 +315,7 @@ func TestOpenRegistrationsAreLimitedAndTokensHaveTheirUses(t *testing.T) {
 	for range 3 {
 		r.registered(webApp)
 	}
-	if got := r.register("", webApp); got.Status != http.StatusServiceUnavailable || got.text("error") != "temporarily_unavailable" || got.Header.Get("Retry-After") == "" {
+	if got := r.register("", webApp); got.Status != http.StatusServiceUnavailable || got.text("error") != "temporarily_unavailable" || got.Header.Get("Retry-After") != "3600" {
 		t.Errorf("one too many: %d %v", got.Status, got.Body)
 	}
 	token := r.token(2)
