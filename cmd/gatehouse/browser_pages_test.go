@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"gatehouse/ldapstore/demodir"
 	"gatehouse/ldapstore/ldaptest"
 )
 
@@ -64,6 +65,29 @@ func signInTelevision(t *testing.T, c *chromium, s *stage) {
 	if size := read[float64](b, `document.documentElement.viewBox.baseVal.width - document.querySelectorAll('path')[1].getBBox().width`); size != 8 {
 		t.Errorf("%v modules around the code, want 4 on each side", size)
 	}
+}
+
+// demoTelevision looks at both screens: that of the device, and that of the phone.
+func demoTelevision(t *testing.T, c *chromium, _ *stage) {
+	issuer, apps := startDemo(t)
+	account := demodir.Accounts()[0]
+	screen, phone := c.window(t), c.window(t)
+	screen.goTo(apps+"/tv/", "#login")
+	screen.examine("the demonstration's television")
+	screen.click("login", "#qr")
+	screen.await(`document.getElementById('qr').naturalWidth > 0`)
+	code := screen.text("user_code")
+	phone.goTo(issuer+"/device?user_code="+code, "#user_code")
+	phone.click("next", "#username")
+	phone.signIn(account.Username, account.Password, "#allow")
+	phone.tells("Sign in to Television on another device?", code)
+	phone.click("allow", ".sign-done")
+	screen.arrive("#name") // by itself
+	if name := screen.text("name"); name != account.Name {
+		t.Errorf("the television greets %q", name)
+	}
+	screen.examine("the demonstration's television with somebody signed in")
+	screen.click("signout", "#login")
 }
 
 func accessibleErrors(t *testing.T, c *chromium, s *stage) {

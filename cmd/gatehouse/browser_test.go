@@ -43,6 +43,7 @@ func TestInABrowser(t *testing.T) {
 		"the pages of errors are accessible":                           accessibleErrors,
 		"the pages of signing out are accessible":                      accessibleSignOut,
 		"a television is signed in from a phone":                       signInTelevision,
+		"the demonstration's television shows who said yes":            demoTelevision,
 		"a directory that is down is told, and loses nothing":          directoryDown,
 		"a browser that keeps no cookies is told so":                   withoutCookies,
 		"a policy that stops a form would be noticed":                  stoppedForm,

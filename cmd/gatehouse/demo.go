@@ -24,9 +24,9 @@ import (
 )
 
 const demoHelp = `Starts Gatehouse on an embedded directory of an invented office, with two
-applications to sign in to. Everything lives in a temporary folder and is gone
+applications and a television to sign in to. Everything lives in a temporary folder and is gone
 when the program ends; nothing of this machine is read or changed. Everything but
-the directory and the two applications is what runs in production.`
+the directory and the applications is what runs in production.`
 
 func newDemoCommand(env *environment) *cobra.Command {
 	var d demo
@@ -96,6 +96,9 @@ func demoApps(base string) []*demoApp {
 	}
 }
 
+// demoTV is the television: a device without a browser.
+const demoTV = "tv"
+
 // run starts directory, server and applications, tells where to click, and
 // answers until ctx ends.
 func (d *demo) run(ctx context.Context) (err error) {
@@ -134,7 +137,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, h.close()) }()
 
-	appServer := &http.Server{Handler: d.appHandler(issuer, apps, all), ReadHeaderTimeout: 10 * time.Second}
+	appServer := &http.Server{Handler: d.appHandler(ctx, issuer, apps, all), ReadHeaderTimeout: 10 * time.Second}
 	var group sync.WaitGroup
 	group.Go(func() {
 		if err := appServer.Serve(appListener); !errors.Is(err, http.ErrServerClosed) {
@@ -194,6 +197,11 @@ func writeDemo(dir, issuer, apps string, people *demodir.Server, all []*demoApp)
 			"url": []string{people.URL}, "bind_dn": people.ServiceDN, "bind_password": people.ServicePassword, "base_dn": people.BaseDN,
 		},
 	})
+	write(filepath.Join("clients.d", demoTV+".yaml"), map[string]any{
+		"client_id": demoTV, "client_name": "Television", "token_endpoint_auth_method": "none",
+		"grant_types": []string{"urn:ietf:params:oauth:grant-type:device_code"},
+		"scopes":      map[string]any{"everyone": []string{"openid", "profile"}},
+	})
 	for _, app := range all {
 		secret, hash := clients.NewSecret()
 		app.secret = secret
@@ -213,10 +221,13 @@ func writeDemo(dir, issuer, apps string, people *demodir.Server, all []*demoApp)
 	return filepath.Join(dir, "gatehouse.yaml"), nil
 }
 
-// appHandler serves the applications, each below a path of its own.
-func (d *demo) appHandler(issuer, apps string, all []*demoApp) http.Handler {
+// appHandler serves the applications and the television, each below a path of its own.
+func (d *demo) appHandler(ctx context.Context, issuer, apps string, all []*demoApp) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", http.RedirectHandler("/"+all[0].id+"/", http.StatusSeeOther))
+	mux.Handle("/"+demoTV+"/", newDemoTV(ctx, demoTVOptions{
+		Title: "Television", Issuer: issuer, ClientID: demoTV, BaseURL: apps + "/" + demoTV, Log: d.log,
+	}))
 	for i, app := range all {
 		options := demoAppOptions{
 			Title: app.title, Intro: app.intro, Issuer: issuer, ClientID: app.id, ClientSecret: app.secret, BaseURL: apps + "/" + app.id,
@@ -243,6 +254,7 @@ func (d *demo) tell(issuer, apps string, people *demodir.Server, all []*demoApp)
 	for _, app := range all {
 		fmt.Fprintf(columns, "  %s/%s/\t%s: %s\n", apps, app.id, app.title, app.show)
 	}
+	fmt.Fprintf(columns, "  %s/%s/\tTelevision: a device without a keyboard; people sign in to it with another one\n", apps, demoTV)
 	_ = columns.Flush() // to the terminal
 	fmt.Fprint(d.out, "\nand sign in as one of these people:\n\n")
 	fmt.Fprint(columns, "  User name\tPassword\tName\tWho that is\n")

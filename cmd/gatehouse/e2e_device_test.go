@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
 	"golang.org/x/oauth2"
 
+	"gatehouse/ldapstore/demodir"
 	"gatehouse/ldapstore/ldaptest"
 )
 
@@ -91,5 +93,28 @@ func TestATelevisionIsSignedInByAPhone(t *testing.T) {
 	}
 	if _, err := tv.config.TokenSource(context.Background(), &oauth2.Token{RefreshToken: refreshed.RefreshToken}).Token(); err == nil {
 		t.Error("the token of somebody disabled was renewed")
+	}
+}
+
+func TestTheDemonstrationsTelevisionGreetsWhoSaidYes(t *testing.T) {
+	t.Parallel()
+	issuer, apps := startDemo(t)
+	account := demodir.Accounts()[0]
+	screen, phone := newPerson(t), newPerson(t)
+	waiting := screen.get(apps + "/tv/").submit()
+	found := regexp.MustCompile(`id="user_code">([A-Z-]{9})<`).FindStringSubmatch(waiting.Body)
+	if found == nil || waiting.Header.Get("Refresh") == "" || !strings.Contains(waiting.Body, issuer+"/device/qr.svg?user_code="+found[1]) ||
+		!strings.Contains(waiting.Header.Get("Content-Security-Policy"), "img-src "+issuer) {
+		t.Fatalf("%d %v %s", waiting.Status, waiting.Header, waiting.Body)
+	}
+	asked := phone.get(issuer+"/device").submit("user_code", found[1]).submit("username", account.Username, "password", account.Password)
+	if done := asked.submit("allow", "1"); done.Status != http.StatusOK {
+		t.Fatalf("%d %s", done.Status, done.Body)
+	}
+	eventually(t, "the television knows who said yes", func() bool {
+		return strings.Contains(screen.get(apps+"/tv/").Body, `<span id="name">`+account.Name+`</span>`)
+	})
+	if off := screen.get(apps + "/tv/").submit(); strings.Contains(off.Body, account.Name) {
+		t.Errorf("signed out, it still says %s", off.Body)
 	}
 }

@@ -27,7 +27,7 @@ import (
 	"golang.org/x/oauth2"
 )
 
-//go:embed page.html demoapp.css
+//go:embed page.html tv.html demoapp.css
 var files embed.FS
 
 // Options say which application this is and who its provider is.
