@@ -187,7 +187,7 @@ func certFiles() map[string]string {
 	add("machine", "")
 	files["clients.d/machine.yaml"] = strings.Replace(files["clients.d/machine.yaml"], "redirect_uris: ["+appRedirect+"]\n", "", 1)
 	files["clients.d/machine.yaml"] = strings.Replace(files["clients.d/machine.yaml"], "[authorization_code, refresh_token, client_credentials]", "[client_credentials]", 1)
-	add("dressed", "require_pkce: false\nlogo_uri: https://logo.example.org/a.png\npolicy_uri: https://app.example.org/policy\ntos_uri: https://app.example.org/tos\n")
+	add("dressed", "require_pkce: false\nlogo_uri: https://logo.example.org/a.png\npolicy_uri: https://app.example.org/policy\ntos_uri: https://app.example.org/tos\ninitiate_login_uri: https://app.example.org/start\n")
 	for id, uri := range map[string]string{"pairwise-a": appRedirect, "pairwise-b": otherRedirect} {
 		add(id, "require_pkce: false\nid_token_signed_response_alg: RS256\nsubject_type: pairwise\n")
 		files["clients.d/"+id+".yaml"] = strings.Replace(files["clients.d/"+id+".yaml"], "["+appRedirect+"]", "["+uri+"]", 1)

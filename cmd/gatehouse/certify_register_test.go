@@ -257,6 +257,40 @@ func certThirdPartyPlain(p *party) {
 	}
 }
 
+func certInitiate(p *party) {
+	begin := func(id string, pairs ...string) page {
+		query := url.Values{}
+		for i := 0; i+1 < len(pairs); i += 2 {
+			query.Set(pairs[i], pairs[i+1])
+		}
+		return stranger(p.T).get(p.op.URL + "/login/" + id + "?" + query.Encode())
+	}
+	g := begin("dressed", "login_hint", "alice", "target_link_uri", "https://app.example.org/deep?x=y")
+	if g.Location == nil || !strings.HasPrefix(g.Location.String(), "https://app.example.org/start?") {
+		p.Fatalf("%d %v", g.Status, g.Location)
+	}
+	if q := g.Location.Query(); q.Get("iss") != p.op.URL || q.Get("login_hint") != "alice" || q.Get("target_link_uri") != "https://app.example.org/deep?x=y" {
+		p.Errorf("%v", q)
+	}
+	for _, target := range []string{
+		"https://evil.example/", "//evil.example/", "javascript:x", "https://app.example.org@evil.example/", `https://app.example.org\@evil.example/`, "https://app.example.org.evil.example/",
+		"http://app.example.org/", "https://app.example.org:8443/", "https://evil.example#https://app.example.org/", " https://app.example.org/", "https:app.example.org", "https:///app.example.org/",
+	} {
+		if g := begin("dressed", "target_link_uri", target); g.Location == nil || g.Location.Query().Has("target_link_uri") || g.Location.Host != "app.example.org" {
+			p.Errorf("target_link_uri=%s: %d %v", target, g.Status, g.Location)
+		}
+	}
+	_, answer := p.registered("initiate_login_uri", "https://app.example.org/begin")
+	if g := begin(answer["client_id"].(string)); g.Status != http.StatusOK || g.Location != nil || !strings.Contains(g.Body, "https://app.example.org/begin?iss=") {
+		p.Errorf("a client that registered itself: %d %v", g.Status, g.Location)
+	}
+	for _, id := range []string{"rp-code", "nobody", "..%2f", "dressed%00"} {
+		if g := begin(id); g.Location != nil || g.Status < 400 || g.Status > 499 {
+			p.Errorf("%s: %d %v", id, g.Status, g.Location)
+		}
+	}
+}
+
 func certManaged(p *party) {
 	q, answer := p.registered()
 	other, theirs := p.registered()

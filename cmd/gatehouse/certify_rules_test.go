@@ -299,6 +299,10 @@ func certifyRules() []rule {
 			shows: "One that is not https is refused.",
 		},
 		{
+			id: "third-party-login-begun", section: "OpenID Connect Core 1.0, section 4", profiles: []string{profileThirdParty}, check: certInitiate,
+			shows: "People are sent to initiate_login_uri with iss, login_hint and a target_link_uri of the client's own; where a client has registered itself, a page asks first.",
+		},
+		{
 			id: "registration-managed", section: "RFC 7592, sections 2 and 3", profiles: []string{profileBeyond}, check: certManaged,
 			shows: "A client reads, changes and deletes its own registration and no other; with it go its tokens.",
 		},

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/ldapstore/ldaptest"
 )
@@ -73,5 +74,39 @@ func TestNobodyGuessesOrGiftsADeviceCode(t *testing.T) {
 	}
 	if g := newPerson(t).get(op.URL+"/device").submit("user_code", user); g.Status != http.StatusTooManyRequests {
 		t.Errorf("the right code after many wrong ones: %d", g.Status)
+	}
+}
+
+// The name of a public client is no secret: whoever knows it must not be able to fill
+// the database with what it may have kept.
+func TestStrangersHaveLittleKept(t *testing.T) {
+	t.Parallel()
+	op := startCertSite(t, ldaptest.Start(t), certFiles())
+	p := newParty(t, op, "code", "")
+	challenge := []string{"code_challenge", strings.Repeat("A", 43), "code_challenge_method", "S256", "redirect_uri", "org.example.app:/cb"}
+	stopped := 0
+	for i := range 330 {
+		r := formRequest(t, op.URL+"/oauth2/par", p.as("native").request(challenge...))
+		if i%5 == 0 { // what proves nothing
+			r.SetBasicAuth("native", "")
+		}
+		switch g := p.browser.do(r); g.Status {
+		case http.StatusTooManyRequests:
+			stopped++
+			if g.Header.Get("Retry-After") == "" {
+				t.Error("nobody is told how long to wait")
+			}
+		case http.StatusCreated:
+		default:
+			t.Fatalf("%d %s", g.Status, g.Body)
+		}
+	}
+	if stopped < 20 {
+		t.Errorf("of 330 only %d were stopped", stopped)
+	}
+	p.push(p.request()) // clients with a secret are not held up
+	op.clock.advance(5 * time.Minute)
+	if g := p.browser.do(formRequest(t, op.URL+"/oauth2/par", p.as("native").request(challenge...))); g.Status != http.StatusCreated {
+		t.Errorf("after a while: %d %s", g.Status, g.Body)
 	}
 }

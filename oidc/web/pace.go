@@ -69,3 +69,38 @@ func (s *Server) paced(h http.Handler) echo.HandlerFunc {
 		return nil
 	}
 }
+
+// strangersPush is how many requests a minute one network may push without any proof
+// of who asks.
+const strangersPush = 300
+
+// push holds what strangers can have kept to a pace: the id of a public client (RFC
+// 6749, section 2.1) is known to everybody, and with it alone anybody can push
+// requests, each of which is a row in the database for a while.
+func (s *Server) push(h http.Handler) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		if from, _ := c.Get(remoteKey).(remote); !bringsProof(r) {
+			if wait := s.pushPace.take(from.client); wait > 0 {
+				return &fault{
+					status: http.StatusTooManyRequests, kind: templates.ErrorThrottled, detail: "too many requests from this network, try again later",
+					after: wait, err: errors.New("too many requests were pushed for public clients from one network"),
+				}
+			}
+		}
+		h.ServeHTTP(c.Response(), r)
+		return nil
+	}
+}
+
+// bringsProof reports whether a request has what a client proves with who it is; if
+// that is wrong, nothing is kept.
+func bringsProof(r *http.Request) bool {
+	if _, password, ok := r.BasicAuth(); ok && password != "" {
+		return true
+	}
+	if !isForm(r) || r.ParseForm() != nil {
+		return false
+	}
+	return r.PostForm.Get("client_secret") != "" || r.PostForm.Get("client_assertion") != ""
+}

@@ -23,7 +23,8 @@ type Server struct {
 	cookies     cookies
 	sealer      *sealer
 	throttle    *throttle
-	pace        *pace
+	pace        *pace // of registrations
+	pushPace    *pace // of requests pushed by who proves nothing
 	devicePace  *pace
 	crossOrigin *http.CrossOriginProtection
 	watch       *forwardWatch
@@ -48,6 +49,7 @@ func New(o Options) (*Server, error) {
 		cookies:     cookies{secure: issuer.Scheme == "https"},
 		sealer:      &sealer{key: o.Derive("pending", 32), now: o.Now},
 		throttle:    limiter,
+		pushPace:    newPace(strangersPush, time.Minute, o.Derive("throttle", 32), o.Now),
 		pace:        newPace(o.RegistrationRate, time.Hour, o.Derive("throttle", 32), o.Now),
 		devicePace:  newPace(deviceStarts, 15*time.Minute, o.Derive("throttle", 32), o.Now),
 		crossOrigin: http.NewCrossOriginProtection(),
@@ -137,7 +139,7 @@ func (s *Server) protocol(e *echo.Echo, base string, m ...echo.MiddlewareFunc) {
 	e.POST(base+"/authorize", s.authorize, m...)
 	e.HEAD(base+"/authorize", nothing, m...) // GET can issue a code here, and HEAD must not
 	e.POST(base+"/token", echo.WrapHandler(ends.Token), m...)
-	e.POST(base+"/par", echo.WrapHandler(ends.PushedAuthorization), m...)
+	e.POST(base+"/par", s.push(ends.PushedAuthorization), m...)
 	e.POST(base+"/device_authorization", s.startDevice(ends.DeviceAuthorization), m...)
 	e.POST(base+"/introspect", echo.WrapHandler(ends.Introspection), m...)
 	e.POST(base+"/revoke", echo.WrapHandler(ends.Revocation), m...)
