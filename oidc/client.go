@@ -32,13 +32,16 @@ type Client struct {
 	Contacts                              []string
 	SoftwareID, SoftwareVersion           string
 
-	Consent         Consent
-	RequirePKCE     bool           // S256; false only by the operator's own word
-	OnMissingScope  OnMissingScope // what happens when a person lacks a requested scope
-	AllowedGroups   []DN           // if not empty, only members of one of these may use the client
-	Scopes          ScopeMaps
-	GroupsClaim     GroupsClaim
-	ClaimsInIDToken bool // scope claims also in the ID token of the code flow
+	Consent        Consent
+	RequirePKCE    bool           // S256; false only by the operator's own word
+	OnMissingScope OnMissingScope // what happens when a person lacks a requested scope
+	AllowedGroups  []DN           // if not empty, only members of one of these may use the client
+	Scopes         ScopeMaps
+	GroupsClaim    GroupsClaim
+	// WithholdableClaims are names of claims that a person may keep from the client:
+	// picture, address, phone_number, website.
+	WithholdableClaims []string
+	ClaimsInIDToken    bool // scope claims also in the ID token of the code flow
 
 	SubjectType         string // public, pairwise or attribute
 	SubjectAttribute    string // directory attribute, for SubjectType attribute

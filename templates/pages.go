@@ -112,17 +112,20 @@ type Password struct {
 }
 
 // Consent is the page that asks whether an application may have what it asks
-// for. Its form sends the field request and one of the buttons allow and deny,
-// each with the value "1".
+// for. Its form sends the field request, one of the buttons allow and deny, each
+// with the value "1", and the field withhold_NAME for each claim that is ticked.
 type Consent struct {
 	Client   ClientInfo
 	Person   string   // display name of who is signed in
 	Scopes   []string // what is asked for, in the order to be shown
 	New      []string // those of Scopes that were not allowed before; marked only if some were
 	ReturnTo string   // host that the browser goes to afterwards; "" leaves the line out
-	UserCode string   // what another device shows that is to be signed in; "" if none is
-	Request  string   // value of the hidden field request
-	Action   string   // where the form goes; "" for /consent
+	// Withholdable are names of claims that the person may keep back: picture,
+	// address, phone_number, website. Withheld are those that are ticked.
+	Withholdable, Withheld []string
+	UserCode               string // what another device shows that is to be signed in; "" if none is
+	Request                string // value of the hidden field request
+	Action                 string // where the form goes; "" for /consent
 }
 
 // DeviceProblem is why the page for a device's code is shown once more.

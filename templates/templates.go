@@ -237,7 +237,7 @@ func (s *Set) rehearse(languages []string) error {
 				Client: client, Username: "sample", Expired: true, Later: true, AskOld: true, Problem: PasswordProblemPolicy,
 				Detail: "sample", ChangeURL: "https://app.example",
 			}),
-			s.Consent(io.Discard, lang, Consent{Client: client, Person: "Sample", Scopes: scopes, New: scopes[:1], ReturnTo: "app.example"}),
+			s.Consent(io.Discard, lang, Consent{Client: client, Person: "Sample", Scopes: scopes, New: scopes[:1], ReturnTo: "app.example", Withholdable: []string{"picture", "website"}, Withheld: []string{"website"}}),
 			s.Consent(io.Discard, lang, Consent{Client: client, Person: "Sample", Scopes: scopes, UserCode: "SAMP-LECD"}),
 			s.Device(io.Discard, lang, Device{}),
 			s.Device(io.Discard, lang, Device{UserCode: "SAMP-LECD", Problem: DeviceProblemWrong}),

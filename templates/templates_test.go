@@ -252,6 +252,22 @@ func TestTheConsentPageSaysScopesInPlainWords(t *testing.T) {
 	has(t, tag(t, page, "terms"), `https://cloud.example.org/terms`)
 }
 
+func TestTheConsentPageOffersToKeepClaimsBack(t *testing.T) { // row C7
+	t.Parallel()
+	set := load(t, "")
+	for lang, want := range map[string]string{"en": "Your picture", "de": "Ihr Bild", "fr": "Votre photo"} {
+		page := consent(t, set, lang, templates.Consent{
+			Client: cloud(), Scopes: []string{"profile"}, Withholdable: []string{"picture", "website"}, Withheld: []string{"website"},
+		})
+		has(t, page, want)
+		has(t, tag(t, page, "withhold_picture"), `type="checkbox"`, `name="withhold_picture"`, `value="1"`)
+		lacks(t, tag(t, page, "withhold_picture"), "checked")
+		has(t, tag(t, page, "withhold_website"), "checked")
+		lacks(t, page, "withhold_address")
+	}
+	lacks(t, consent(t, set, "en", templates.Consent{Client: cloud(), Scopes: []string{"profile"}}), "withhold")
+}
+
 func TestNothingIsMarkedNewWhenAllIs(t *testing.T) {
 	t.Parallel()
 	scopes := []string{"openid", "email"}

@@ -183,6 +183,7 @@ type consentView struct {
 	base
 	Person   string
 	Scopes   []scopeView
+	Choices  []choiceView
 	ReturnTo string
 	UserCode string
 	Request  string
@@ -196,6 +197,12 @@ type scopeView struct {
 	Title sentence
 	More  sentence
 	New   bool
+}
+
+// choiceView is a claim that the person may keep back.
+type choiceView struct {
+	Name, Label string
+	Withheld    bool
 }
 
 // Consent writes the consent page.
@@ -213,6 +220,13 @@ func (s *Set) Consent(w io.Writer, lang string, p Consent) error {
 		}
 		line.New = grown && slices.Contains(p.New, scope)
 		v.Scopes = append(v.Scopes, line)
+	}
+	for _, name := range p.Withholdable {
+		label, err := v.T("withhold." + name)
+		if err != nil {
+			return err
+		}
+		v.Choices = append(v.Choices, choiceView{Name: name, Label: label, Withheld: slices.Contains(p.Withheld, name)})
 	}
 	return s.write(w, "consent.html", v)
 }

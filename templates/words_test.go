@@ -37,6 +37,10 @@ func keysInUse(t *testing.T) map[string]bool {
 	delete(used, "password.problem.")
 	delete(used, "error.")
 	delete(used, "device.")
+	delete(used, "withhold.")
+	for _, claim := range []string{"picture", "address", "phone_number", "website"} {
+		used["withhold."+claim] = true
+	}
 	for _, outcome := range templates.DeviceOutcomes() {
 		used["device."+string(outcome)+".title"], used["device."+string(outcome)+".text"] = true, true
 	}

@@ -61,6 +61,7 @@ func fieldsOf(c *oidc.Client) []clientField {
 		clientField{"groups_claim.match", c.GroupsClaim.Match},
 		clientField{"groups_claim.max", c.GroupsClaim.Max},
 		clientField{"claims_in_id_token", c.ClaimsInIDToken},
+		clientField{"withholdable_claims", c.WithholdableClaims},
 		clientField{"subject_type", c.SubjectType},
 		clientField{"subject_attribute", c.SubjectAttribute},
 		clientField{"sector_identifier_uri", c.SectorIdentifierURI},

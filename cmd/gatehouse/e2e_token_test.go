@@ -166,3 +166,27 @@ func TestTheLocalSocketTakesNobodysPlace(t *testing.T) {
 		t.Errorf("something is left behind: %v %v", left, err)
 	}
 }
+
+func TestAPersonKeepsTheirPhoneNumberFromAnApplication(t *testing.T) { // row C7
+	t.Parallel()
+	s := startSite(t, map[string]string{"clients.d/app.yaml": strings.Replace(appYAML, "consent: none", "consent: remembered\nwithholdable_claims: [phone_number, address]", 1)})
+	app := s.application("openid", "profile", "phone")
+	alice := newPerson(t)
+	asked := alice.get(app.address()).signIn("alice")
+	for _, want := range []string{`type="checkbox"`, `name="withhold_phone_number"`, "Your phone number"} {
+		if !strings.Contains(asked.Body, want) {
+			t.Errorf("the consent page lacks %s: %s", want, asked.Body)
+		}
+	}
+	if strings.Contains(asked.Body, "withhold_address") {
+		t.Error("a choice about what is not asked for")
+	}
+	token := app.tokens(asked.submit("allow", "1", "withhold_phone_number", "1", "withhold_profile", "1"))
+	info := app.userinfo(token)
+	if info["phone_number"] != nil || info["phone_number_verified"] != nil || info["given_name"] != "Alice" {
+		t.Errorf("%v", info)
+	}
+	if again := app.userinfo(app.tokens(alice.get(app.address()))); again["phone_number"] != nil { // without a page
+		t.Errorf("the choice is forgotten: %v", again)
+	}
+}

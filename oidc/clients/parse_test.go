@@ -68,7 +68,7 @@ func TestAFileWithEveryKeyBecomesAClient(t *testing.T) {
 			{Group: oidc.MustParseDN("cn=a,dc=x"), Scopes: []string{"profile"}},
 			{Group: oidc.MustParseDN(`cn=\2c,dc=x`), Scopes: []string{"email", "quota"}},
 		}},
-		GroupsClaim: oidc.GroupsClaim{Format: "dn", Match: "^cn=cloud", Max: 50}, ClaimsInIDToken: true,
+		GroupsClaim: oidc.GroupsClaim{Format: "dn", Match: "^cn=cloud", Max: 50}, ClaimsInIDToken: true, WithholdableClaims: []string{"picture", "website"},
 		SubjectType: "attribute", SubjectAttribute: "uid", IDTokenSignedResponseAlg: "RS256",
 		UserInfoSignedResponseAlg: "ES256", AccessTokenSignedResponseAlg: "PS256",
 		DefaultResource: "https://api.example.org", ResourceIdentifiers: []string{"urn:example:full", "full-api"},
@@ -112,6 +112,7 @@ scopes:
     'cn=\2c,dc=x': [email, quota]
 groups_claim: {format: dn, match: ^cn=cloud, max: 50}
 claims_in_id_token: true
+withholdable_claims: [picture, website]
 subject_type: attribute
 subject_attribute: uid
 id_token_signed_response_alg: RS256
@@ -258,6 +259,7 @@ func TestEveryMistakeIsRefusedWithItsKeyAndAHint(t *testing.T) {
 		"an identifier with a fragment":         {nextcloud + "resource_identifiers: ['https://a.example#b']\n", 11, "resource_identifiers", "fragment"},
 		"an algorithm of access tokens":         {nextcloud + "access_token_signed_response_alg: none\n", 11, "access_token_signed_response_alg", "not supported"},
 		"a MAC for a public client's tokens":    {public + "access_token_signed_response_alg: HS256\n", 4, "access_token_signed_response_alg", "needs a secret"},
+		"a claim that nobody may keep back":     {nextcloud + "withholdable_claims: [email]\n", 11, "withholdable_claims", "not supported"},
 		"an audience that is nothing":           {nextcloud + "audience: ['a b']\n", 11, "audience", "a URI can't have"},
 		"a file that is too large":              {nextcloud + "#" + strings.Repeat("x", clients.MaxFile), 0, "", "larger than 256 KiB"},
 	} {

@@ -265,6 +265,11 @@ var fields = []field{
 		set: func(d *draft, v value) { d.client.GroupsClaim.Max = v.number },
 	},
 	{
+		key: "withholdable_claims", kind: kindList, def: "none", values: []string{"picture", "address", "phone_number", "website"},
+		doc: "What people may keep from the application although its scopes give it: the consent page lets them choose. Their choice is remembered with the consent, by the names of the claims alone; where consent is none, nobody is asked and nothing is kept back.",
+		set: func(d *draft, v value) { d.client.WithholdableClaims = texts(v.items) },
+	},
+	{
 		key: "claims_in_id_token", kind: kindFlag, def: "false",
 		doc: "Whether the claims of the granted scopes are in the ID token, too, for applications that never ask userinfo.",
 		set: func(d *draft, v value) { d.client.ClaimsInIDToken = v.flag },

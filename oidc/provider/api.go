@@ -222,6 +222,8 @@ type Visitor struct {
 	Change *oidc.SessionChange
 	// Approved are the scopes that the person has just allowed on the consent page.
 	Approved []string
+	// Withheld are names of claims that the person has just chosen to keep back there.
+	Withheld []string
 }
 
 // Step is what happens next; exactly one field is set.
@@ -258,6 +260,9 @@ type ConsentStep struct {
 	User   *oidc.User
 	Scopes []string // all that would be granted
 	New    []string // those of them that were not allowed before
+	// Withholdable are names of claims that the person may keep back, and Withheld
+	// those that they keep back already.
+	Withholdable, Withheld []string
 }
 
 // PageKind says which page a person is shown when the client cannot be told.

@@ -257,7 +257,7 @@ func (h authorizeHandler) HandleAuthorizeEndpointRequest(ctx context.Context, ar
 	lifespans := h.lifespans(a.Client)
 	s.grant = oidc.Grant{
 		ID: oidc.NewID(), ClientID: a.Client.ID, Subject: s.visitor.Session.Subject, SessionID: s.visitor.Session.ID,
-		Scopes: s.scopes, Claims: a.claims.names, Resources: a.resources, AuthTime: s.visitor.Session.AuthTime, AMR: s.visitor.Session.AMR,
+		Scopes: s.scopes, Claims: a.claims.names, Resources: a.resources, Withheld: s.person.withheld, AuthTime: s.visitor.Session.AuthTime, AMR: s.visitor.Session.AMR,
 		ACR: a.acr(), CreatedAt: now, ExpiresAt: now.Add(lifespans.Code),
 	}
 	write := store.Authorization{Session: s.visitor.Change, Consent: s.consent, Once: a.spend()}

@@ -196,7 +196,7 @@ func (p *Provider) Device(ctx context.Context, userCode, uiLocales string) (*Aut
 // what another device does.
 func (p *Provider) allowDevice(ctx context.Context, a *Authorization, v Visitor, who person, remember *oidc.ConsentRecord) (Step, error) {
 	g := oidc.Grant{
-		ID: oidc.NewID(), ClientID: a.Client.ID, Subject: v.Session.Subject, Scopes: who.decision.Granted, Resources: a.device.Resources,
+		ID: oidc.NewID(), ClientID: a.Client.ID, Subject: v.Session.Subject, Scopes: who.decision.Granted, Resources: a.device.Resources, Withheld: who.withheld,
 		AuthTime: v.Session.AuthTime, AMR: v.Session.AMR, CreatedAt: p.Now(), ExpiresAt: a.device.ExpiresAt,
 	}
 	err := p.Store.SaveAuthorization(ctx, store.Authorization{

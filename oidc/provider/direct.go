@@ -32,9 +32,13 @@ func (p *Provider) admit(ctx context.Context, c *oidc.Client, s *session, user *
 	if err != nil {
 		return err
 	}
-	s.person = person{user: user, decision: decision, subject: subject}
+	known, err := p.remembered(ctx, c, user.ID)
+	if err != nil {
+		return err
+	}
+	s.person = person{user: user, decision: decision, subject: subject, withheld: known.Withheld}
 	s.scopes = decision.Granted
-	s.grant = oidc.Grant{ID: oidc.NewID(), ClientID: c.ID, Subject: user.ID, Scopes: s.scopes, CreatedAt: p.Now()}
+	s.grant = oidc.Grant{ID: oidc.NewID(), ClientID: c.ID, Subject: user.ID, Scopes: s.scopes, Withheld: known.Withheld, CreatedAt: p.Now()}
 	return nil
 }
 

@@ -92,65 +92,6 @@ func (p *Provider) signIn(ctx context.Context, a *Authorization, step SignInStep
 	return Step{SignIn: &step}, nil
 }
 
-func (p *Provider) consentOrIssue(ctx context.Context, a *Authorization, v Visitor, who person) (Step, error) {
-	user, decision := who.user, who.decision
-	// Claims asked for by name are given like those of a scope, so they need the
-	// same consent: else scope=openid with a claims parameter would get everything
-	// past a page that speaks of nothing. For the same reason the grant keeps no
-	// name whose scope the person gets only later.
-	var forIDToken, forUserInfo []string
-	a.claims.names.IDToken, forIDToken = p.Claims.Available(a.claims.names.IDToken, decision.Final)
-	a.claims.names.UserInfo, forUserInfo = p.Claims.Available(a.claims.names.UserInfo, decision.Final)
-	scopes := union(union(decision.Granted, forIDToken), forUserInfo)
-	known, err := p.rememberedScopes(ctx, a.Client, user.ID)
-	if err != nil {
-		return Step{}, err
-	}
-	asked := a.Client.Consent == oidc.ConsentExplicit || a.Prompts("consent") || len(without(scopes, known)) > 0
-	if a.Client.Consent == oidc.ConsentNone && !a.Prompts("consent") {
-		asked = false
-	}
-	if a.device != nil {
-		asked = true // the device may be a stranger's: RFC 8628, section 5.4
-	}
-	var remember *oidc.ConsentRecord
-	if asked {
-		if v.Approved == nil || len(without(scopes, v.Approved)) > 0 {
-			if a.Prompts("none") {
-				return p.refuse(ctx, a, fail("consent_required", "the person must be asked for consent")), nil
-			}
-			return Step{Consent: &ConsentStep{User: user, Scopes: scopes, New: without(scopes, known)}}, nil
-		}
-		if a.Client.Consent == oidc.ConsentRemembered {
-			remember = &oidc.ConsentRecord{Subject: user.ID, ClientID: a.Client.ID, Scopes: union(known, scopes), GrantedAt: p.Now()}
-		}
-		oidc.Audit(ctx, p.Log, oidc.EventConsent, slog.String("client_id", a.Client.ID), slog.String("subject", user.ID), slog.Any("scopes", scopes))
-	}
-	if a.device != nil {
-		return p.allowDevice(ctx, a, v, who, remember)
-	}
-	response, err := p.issue(ctx, a, v, who, remember)
-	if err != nil {
-		return Step{}, err
-	}
-	return Step{Response: response}, nil
-}
-
-// rememberedScopes returns what the person has allowed this client before.
-func (p *Provider) rememberedScopes(ctx context.Context, c *oidc.Client, subject string) ([]string, error) {
-	if c.Consent != oidc.ConsentRemembered {
-		return nil, nil
-	}
-	record, err := p.Store.Consent(ctx, subject, c.ID)
-	if errors.Is(err, oidc.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look for a remembered consent: %w", err)
-	}
-	return record.Scopes, nil
-}
-
 // Deny answers the client that the person said no on the consent page.
 func (p *Provider) Deny(ctx context.Context, a *Authorization, subject string) *Response {
 	e := fail("access_denied", "the person declined")

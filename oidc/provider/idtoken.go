@@ -72,6 +72,10 @@ func (p *Provider) claimsFor(c *oidc.Client, who person, scopes, names []string,
 	}
 	out := claims.Build(request)
 	p.addPicture(out, c, who, scopes, names, byScope)
+	for _, name := range who.withheld { // row C7
+		delete(out, name)
+		delete(out, name+"_verified")
+	}
 	return out
 }
 

@@ -15,7 +15,8 @@ import (
 type person struct {
 	user     *oidc.User
 	decision claims.Decision
-	subject  string // sub for this client
+	subject  string   // sub for this client
+	withheld []string // names of claims that they keep from it
 }
 
 // errNoLonger means that the directory answered and the grant no longer holds:
@@ -52,7 +53,7 @@ func (p *Provider) live(ctx context.Context, c *oidc.Client, g oidc.Grant, scope
 	if err != nil {
 		return person{}, err
 	}
-	return person{user: user, decision: decision, subject: subject}, nil
+	return person{user: user, decision: decision, subject: subject, withheld: g.Withheld}, nil
 }
 
 // refusal is the errNoLonger for whom the client's maps don't admit.

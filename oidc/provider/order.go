@@ -82,7 +82,7 @@ func (p *Provider) makeToken(ctx context.Context, o TokenOrder) (MadeToken, erro
 	}
 	now := p.Now()
 	s := &session{person: who, scopes: who.decision.Granted, grant: oidc.Grant{
-		ID: oidc.NewID(), ClientID: c.ID, Subject: who.user.ID, Scopes: who.decision.Granted, Resources: resources, CreatedAt: now,
+		ID: oidc.NewID(), ClientID: c.ID, Subject: who.user.ID, Scopes: who.decision.Granted, Resources: resources, Withheld: who.withheld, CreatedAt: now,
 	}}
 	if s.audience, err = p.audience(c, s, resources); err != nil {
 		return MadeToken{}, err
@@ -135,7 +135,11 @@ func (p *Provider) ordered(ctx context.Context, c *oidc.Client, o TokenOrder, sc
 		return person{}, p.deniedBy(c, decision)
 	}
 	subject, err := claims.Subject(c, user, p.PairwiseSalt)
-	return person{user: user, decision: decision, subject: subject}, err
+	if err != nil {
+		return person{}, err
+	}
+	known, err := p.remembered(ctx, c, user.ID)
+	return person{user: user, decision: decision, subject: subject, withheld: known.Withheld}, err
 }
 
 // Verdict says what a token is worth now.

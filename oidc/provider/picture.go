@@ -132,6 +132,9 @@ func (p *Provider) picture(ctx context.Context, token string) (photo []byte, kin
 		}
 		return nil, "", err
 	}
+	if known, err := p.remembered(ctx, c, subject); err != nil || slices.Contains(known.Withheld, "picture") {
+		return nil, "", errors.Join(err, oidc.ErrNotFound)
+	}
 	if photo, err = p.Photos.Photo(ctx, subject); err != nil {
 		return nil, "", err
 	}

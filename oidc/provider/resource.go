@@ -36,7 +36,7 @@ func (p *Provider) mayTarget(c *oidc.Client, resource string) bool {
 
 // askedResources reads what a token request asks for. It may ask for less than the
 // grant was given for, not for more (section 2.2). A grant that is made here and
-// now keeps it.
+// now keeps it; of one that is kept already, nothing is written.
 func (p *Provider) askedResources(c *oidc.Client, s *session, values []string) ([]string, error) {
 	asked, err := p.parseResources(c, values)
 	if err != nil {
@@ -48,7 +48,7 @@ func (p *Provider) askedResources(c *oidc.Client, s *session, values []string) (
 			return nil, fail("invalid_target", "a resource is asked for that was not granted")
 		}
 	}
-	if s.code == (oidc.Code{}) && s.refresh.Hash == (oidc.Hash{}) {
+	if len(granted) == 0 {
 		s.grant.Resources = asked
 	}
 	return asked, nil

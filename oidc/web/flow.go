@@ -25,6 +25,7 @@ type visit struct {
 	change   *oidc.SessionChange // their new session, not saved yet
 	secret   string              // of the new session
 	approved []string            // scopes just allowed on the consent page
+	withheld []string            // names of claims just kept back there
 	problem  templates.Problem   // what to say on the sign-in page
 }
 
@@ -133,7 +134,7 @@ func (s *Server) begun(c echo.Context, a *provider.Authorization, response *prov
 // leads here.
 func (s *Server) dispatch(c echo.Context, a *provider.Authorization, v visit) error {
 	ctx := c.Request().Context()
-	visitor := provider.Visitor{Session: v.browser.session, User: v.user, Change: v.change, Approved: v.approved}
+	visitor := provider.Visitor{Session: v.browser.session, User: v.user, Change: v.change, Approved: v.approved, Withheld: v.withheld}
 	touched := func() {}
 	if v.change != nil {
 		visitor.Session = &v.change.Session
@@ -259,9 +260,10 @@ func (s *Server) askConsent(c echo.Context, a *provider.Authorization, v visit, 
 	}
 	browser := s.cookies.ensureBrowser(c.Response(), c.Request())
 	kept := pendingOf(a)
-	kept.sessionID, kept.scopes = session.ID, step.Scopes
+	kept.sessionID, kept.scopes, kept.choices = session.ID, step.Scopes, step.Withholdable
 	page := templates.Consent{
 		Client: clientInfo(a), Person: personName(step.User), Scopes: step.Scopes, New: step.New, ReturnTo: returnHost(a.RedirectURI),
+		Withholdable: step.Withholdable, Withheld: step.Withheld,
 		UserCode: a.UserCode, Request: s.sealer.seal(purposeConsent, browser, kept),
 	}
 	flowHeaders(c.Response().Header(), a)
@@ -308,6 +310,11 @@ func (s *Server) consent(c echo.Context) error {
 	}
 	if same && v.problem == templates.ProblemNone {
 		v.approved = p.scopes
+		for _, name := range p.choices {
+			if _, ticked := form["withhold_"+name]; ticked {
+				v.withheld = append(v.withheld, name)
+			}
+		}
 	}
 	return s.dispatch(c, a, v)
 }

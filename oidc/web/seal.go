@@ -39,7 +39,7 @@ const (
 	// maxPendingAge is how long a page may stay open.
 	maxPendingAge = time.Hour
 
-	pendingVersion = 3
+	pendingVersion = 4
 )
 
 // errSealed says that a text was not sealed by us, not for this browser, not for
@@ -106,6 +106,7 @@ type pending struct {
 	sealedAt    time.Time
 	sessionID   string   // consent only: who was asked
 	scopes      []string // consent only: for what
+	choices     []string // consent only: names of claims that may be withheld
 	password    passwordStep
 	userCode    string // of the device that asks; form then has the languages only
 }
@@ -125,6 +126,10 @@ func (p pending) encode() []byte {
 	text(p.userCode)
 	b = binary.AppendUvarint(b, uint64(len(p.scopes)))
 	for _, s := range p.scopes {
+		text(s)
+	}
+	b = binary.AppendUvarint(b, uint64(len(p.choices)))
+	for _, s := range p.choices {
 		text(s)
 	}
 	for _, s := range p.password.texts() {
@@ -152,6 +157,10 @@ func decodePending(b []byte) (pending, error) {
 	n := d.uvarint()
 	for i := uint64(0); i < n && !d.bad; i++ {
 		p.scopes = append(p.scopes, d.text())
+	}
+	n = d.uvarint()
+	for i := uint64(0); i < n && !d.bad; i++ {
+		p.choices = append(p.choices, d.text())
 	}
 	for _, s := range p.password.texts() {
 		*s = d.text()

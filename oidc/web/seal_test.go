@@ -20,7 +20,7 @@ func TestWhatIsSealedComesBackWhole(t *testing.T) {
 	s := testSealer(c)
 	in := pending{
 		form:        url.Values{"state": {"a=b&c d+é%"}, "scope": {"openid"}, "repeated": {"1", "2"}},
-		requestedAt: c.Now().Add(-time.Minute + 123456789), sessionID: "sid", scopes: []string{"openid", "profile"}, userCode: "WDJB-MJHT",
+		requestedAt: c.Now().Add(-time.Minute + 123456789), sessionID: "sid", scopes: []string{"openid", "profile"}, choices: []string{"picture"}, userCode: "WDJB-MJHT",
 		password: passwordStep{subject: "id", username: "ä", proof: "p", changeURL: "https://x", expired: true, remember: true},
 	}
 	out, expired, err := s.open(purposeConsent, "browser", s.seal(purposeConsent, "browser", in))
@@ -108,7 +108,7 @@ func FuzzOpeningASeal(f *testing.F) {
 }
 
 func FuzzReadingAPendingRequest(f *testing.F) {
-	f.Add(pending{form: url.Values{"state": {"s"}}, sessionID: "x", scopes: []string{"a", "b"}}.encode())
+	f.Add(pending{form: url.Values{"state": {"s"}}, sessionID: "x", scopes: []string{"a", "b"}, choices: []string{"c"}}.encode())
 	f.Add([]byte{pendingVersion, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := decodePending(b)
