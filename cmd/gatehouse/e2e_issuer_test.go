@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -360,5 +361,52 @@ func TestNoPathLeadsFromOneIssuerToAnother(t *testing.T) {
 		if g := newPerson(t).do(r); g.Status < 300 {
 			t.Errorf("%s: %d %s", path, g.Status, g.Body)
 		}
+	}
+}
+
+// Whoever holds the old secret goes on asking for tokens while it is replaced: none
+// that they got outlives it (row L6).
+func TestNothingThatAnOldSecretBringsOutlivesIt(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, nil)
+	thief := newPerson(t)
+	ask := func(secret string) (token string) {
+		g := thief.post(s.URL+"/oauth2/token", url.Values{"grant_type": {"client_credentials"}}, "app", secret)
+		var answer struct {
+			Token string `json:"access_token"`
+		}
+		if err := json.Unmarshal([]byte(g.Body), &answer); err != nil {
+			t.Fatalf("%d %s", g.Status, g.Body)
+		}
+		return answer.Token
+	}
+	var stolen []string
+	if stolen = append(stolen, ask(appSecret)); stolen[0] == "" {
+		t.Fatal("the client gets no token")
+	}
+	secret := newSecretIn(s.must("client", "reset-secret", "app"))
+	eventually(t, "the old secret is refused", func() bool {
+		token := ask(appSecret)
+		if token != "" {
+			stolen = append(stolen, token)
+		}
+		return token == ""
+	})
+	if len(stolen) < 2 {
+		t.Skip("the server was faster than the thief")
+	}
+	active := func(token string) bool {
+		g := thief.post(s.URL+"/oauth2/introspect", url.Values{"token": {token}}, "app", secret)
+		return g.Status != http.StatusOK || strings.Contains(g.Body, "true")
+	}
+	for i, token := range stolen {
+		eventually(t, fmt.Sprintf("token %d of %d is dead", i+1, len(stolen)), func() bool { return !active(token) })
+	}
+	mine := ask(secret)
+	for range 2 { // as often as the server looks back
+		s.house.reload(t.Context(), &tellOnce{})
+	}
+	if !active(mine) {
+		t.Error("a token of the new secret is dead")
 	}
 }

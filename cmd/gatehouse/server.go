@@ -34,6 +34,7 @@ type house struct {
 	registry  *clients.Registry
 	keys      *keys.Ring
 	own       *keys.Clients // of clients with an issuer of their own
+	secrets   *oldSecrets
 	web       *web.Server
 	push      *provider.Push
 	local     http.Handler // for other programs on this machine
@@ -43,7 +44,7 @@ type house struct {
 // thing needs another. What is wrong is told all at once where that is possible.
 // The caller closes the house.
 func newHouse(ctx context.Context, cfg *config.Config, log *slog.Logger, now func() time.Time) (_ *house, err error) {
-	h := &house{config: cfg, log: log, now: now}
+	h := &house{config: cfg, log: log, now: now, secrets: &oldSecrets{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.close())
@@ -186,6 +187,7 @@ func (h *house) tend(ctx context.Context, atOnce <-chan os.Signal) {
 	defer clean.Stop()
 	var told tellOnce
 	h.rotate(ctx, &told)
+	_ = h.secrets.look(ctx, h) // the first look ends nothing
 	for {
 		select {
 		case <-ctx.Done():
@@ -208,6 +210,9 @@ type tellOnce struct{ clients, keys, own, rotation string }
 func (h *house) reload(ctx context.Context, told *tellOnce) {
 	changed, err := h.clients.Reload()
 	h.reloaded(ctx, "clients", changed, err, &told.clients)
+	if err := h.secrets.look(ctx, h); err != nil {
+		h.log.ErrorContext(ctx, "cannot end what was given for an old secret, it is tried again", slog.String("error", err.Error()))
+	}
 	if changed && err == nil {
 		for _, w := range h.clients.Warnings() {
 			h.log.WarnContext(ctx, w.String(), slog.String("hint", w.Hint))
