@@ -144,6 +144,10 @@ func TestNamesOfOneSoundAreOneEntry(t *testing.T) {
 		if g, err := d.Group(t.Context(), dn); err != nil || !slices.ContainsFunc(u.Groups, func(o oidc.Group) bool { return o.DN == g.DN }) {
 			t.Errorf("%q: %+v, %v", dn, g, err)
 		}
+		// As a client's file may name it.
+		if key := oidc.MustParseDN(dn).Key(); !slices.ContainsFunc(u.Groups, func(o oidc.Group) bool { return oidc.MustParseDN(o.DN).Key() == key }) {
+			t.Errorf("%q is none of %+v", dn, u.Groups)
+		}
 	}
 }
 

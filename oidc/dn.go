@@ -7,11 +7,14 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // DN is a distinguished name that can be compared: two DNs name the same entry
-// when their keys are equal. Upper and lower case, blanks around separators and
-// the ways of escaping make no difference (RFC 4514; RFC 4518 for the case).
+// when their keys are equal. Upper and lower case, letters of one character or two,
+// blanks around separators and the ways of escaping make no difference (RFC 4514;
+// RFC 4518 for the letters).
 type DN struct {
 	text string
 	key  string
@@ -160,10 +163,12 @@ func dnEscape(s string) (b byte, n int, err error) {
 	return s[0], 1, nil
 }
 
-// dnFold lowers the case, squeezes blanks (RFC 4518, sections 2.2 and 2.6.1) and
-// escapes what separates parts, so that a key can be read one way only.
+// dnFold lowers the case, squeezes blanks (RFC 4518, sections 2.2 and 2.6.1), makes
+// one letter of an ö that is written as two (section 2.3) and escapes what separates
+// parts, so that a key can be read one way only. Letters that look different stay
+// different, which section 2.3 has not: not every server takes them for the same.
 func dnFold(value string) string {
-	value = strings.ToLower(strings.Join(strings.Fields(value), " "))
+	value = norm.NFC.String(strings.ToLower(strings.Join(strings.Fields(value), " ")))
 	return dnEscaper.Replace(value)
 }
 
