@@ -96,8 +96,13 @@ func TestNobodyRegistersThemselvesForOtherPeople(t *testing.T) { // RFC 7591, se
 			t.Errorf("%s: %v", grant, err)
 		}
 	}
-	if _, err := clients.NewPolicy(clients.Settings{GrantTypes: []string{"authorization_code", deviceGrant}, ResponseTypes: []string{"code"}}); err != nil {
-		t.Errorf("a device: %v", err)
+	p, err := clients.NewPolicy(clients.Settings{Everyone: []string{"openid"}, GrantTypes: []string{"authorization_code", deviceGrant}, ResponseTypes: []string{"code"}, Consent: "remembered"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := p.Read([]byte(`{"client_name":"TV","grant_types":["` + deviceGrant + `"],"token_endpoint_auth_method":"none"}`))
+	if err != nil || !m.Client.HasGrantType(deviceGrant) || len(m.Client.RedirectURIs) > 0 {
+		t.Errorf("a device: %+v, %v", m, err)
 	}
 }
 

@@ -96,6 +96,22 @@ func TestScriptsOfAClientMayAskInItsNameAndNoOthers(t *testing.T) {
 	}
 }
 
+func TestATelevisionMadeOfAPageMayStartAndPoll(t *testing.T) { // row L10
+	t.Parallel()
+	h := newScriptHouse(t)
+	h.clients["spa"].GrantTypes = []string{grantDevice}
+	form := url.Values{"client_id": {"spa"}, "scope": {"openid"}}
+	for origin, want := range map[string]string{"https://dev.example.org": "https://dev.example.org", otherOrigin: ""} {
+		w := h.script(h.provider.DeviceAuthorization(), http.MethodPost, origin, form)
+		if got := w.Header().Get("Access-Control-Allow-Origin"); w.Code != http.StatusOK || got != want {
+			t.Errorf("%s: %d %q", origin, w.Code, got)
+		}
+		if w := h.script(h.provider.DeviceAuthorization(), http.MethodOptions, origin, nil); w.Code != http.StatusNoContent {
+			t.Errorf("preflight of %s: %d", origin, w.Code)
+		}
+	}
+}
+
 func TestPreflightsAreAnsweredToOriginsOfClients(t *testing.T) {
 	t.Parallel()
 	h := newScriptHouse(t)

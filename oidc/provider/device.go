@@ -82,14 +82,14 @@ func deviceCodeHash(code string) oidc.Hash { return oidc.HashOf("device code\x00
 // DeviceAuthorization answers the device authorization endpoint (RFC 8628, section
 // 3.1).
 func (p *Provider) DeviceAuthorization() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return p.crossOrigin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer, err := p.startDevice(r)
 		if err != nil {
 			p.writeError(w, r, err)
 			return
 		}
 		writeJSON(w, http.StatusOK, answer)
-	})
+	}))
 }
 
 func (p *Provider) startDevice(r *http.Request) (map[string]any, error) {

@@ -148,6 +148,7 @@ func (s *Server) protocol(e *echo.Echo, base string, m ...echo.MiddlewareFunc) {
 	readable(e, base+"/jwks", asGet(ends.JWKS), m...)
 	preflights(e, base+"/token", "OPTIONS, POST", ends.Token, m...)
 	preflights(e, base+"/par", "OPTIONS, POST", ends.PushedAuthorization, m...)
+	preflights(e, base+"/device_authorization", "OPTIONS, POST", ends.DeviceAuthorization, m...)
 	preflights(e, base+"/revoke", "OPTIONS, POST", ends.Revocation, m...)
 	preflights(e, base+"/userinfo", "OPTIONS, GET, HEAD, POST", ends.UserInfo, m...)
 	preflights(e, base+"/jwks", "OPTIONS, GET, HEAD", ends.JWKS, m...)
