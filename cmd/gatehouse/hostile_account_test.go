@@ -73,7 +73,7 @@ func TestASessionEndsWithItsAccount(t *testing.T) {
 
 // perRequest is what of a page differs from one request to the next: the seal, the
 // reference, and how many minutes there are to wait.
-var perRequest = regexp.MustCompile(`(name="request" value=")[^"]*"|(<code id="reference">)[^<]*|[0-9]+`)
+var perRequest = regexp.MustCompile(`(name="request" value=")[^"]*"|(<code id="reference">|"request_id":")[^<"]*|[0-9]+`)
 
 // sameFor is what of an answer must not depend on whether an account exists.
 func sameFor(g page, name string) string {
