@@ -36,7 +36,7 @@ type hints struct {
 // members that were asked for (see matchedValues), and people and groups have to
 // be in one place. That OpenLDAP does, and there it was measured.
 func (h *hints) fit(ctx context.Context, t *table) bool {
-	if t.Name != "openldap" || t.directOnly || traced(ctx) {
+	if t.Name != "openldap" || traced(ctx) {
 		return false
 	}
 	h.mu.RLock()

@@ -15,7 +15,7 @@ import (
 )
 
 // TestALookUpThatWasMadeBeforeTakesTwoSearches: one for the person and the groups
-// that list them, one for all groups above.
+// that list them, one for all groups above, if these are wanted.
 func TestALookUpThatWasMadeBeforeTakesTwoSearches(t *testing.T) {
 	t.Parallel()
 	var searches atomic.Int64
@@ -25,20 +25,26 @@ func TestALookUpThatWasMadeBeforeTakesTwoSearches(t *testing.T) {
 		}
 	}})
 	o.Kind = "openldap"
-	d := open(t, o)
-	u := mustUser(t, d, "tomasz")
-	if !slices.ContainsFunc(u.Groups, func(g oidc.Group) bool { return len(g.Path) > 0 }) {
-		t.Fatalf("no group is above another: %+v", u.Groups)
-	}
-	for range 3 {
-		searches.Store(0)
-		again, err := d.User(t.Context(), u.ID)
-		if err != nil || describe(again.Groups) != describe(u.Groups) {
-			t.Fatalf("got %v, %v", again, err)
+	for _, c := range []struct {
+		direct bool
+		want   int64
+	}{{false, 2}, {true, 1}} {
+		o.DirectGroupsOnly = c.direct
+		d := open(t, o)
+		u := mustUser(t, d, "tomasz")
+		if slices.ContainsFunc(u.Groups, func(g oidc.Group) bool { return len(g.Path) > 0 }) == c.direct {
+			t.Fatalf("groups above others are there or aren't: %+v", u.Groups)
 		}
-	}
-	if n := searches.Load(); n != 2 {
-		t.Errorf("%d searches", n)
+		for range 3 {
+			searches.Store(0)
+			again, err := d.User(t.Context(), u.ID)
+			if err != nil || describe(again.Groups) != describe(u.Groups) {
+				t.Fatalf("got %v, %v", again, err)
+			}
+		}
+		if n := searches.Load(); n != c.want {
+			t.Errorf("direct groups only %v: %d searches", c.direct, n)
+		}
 	}
 }
 
