@@ -130,7 +130,7 @@ var settings = []setting{
 	{key: "registration.open_lifespan", kind: kindDuration, def: "1h", least: minute, most: 365 * day, reload: atStart, doc: "How long each of them lives. Then it is gone, with all that it was given."},
 	{key: "registration.open_rate", kind: kindNumber, def: "20", least: 1, most: 1_000_000, reload: atStart, doc: "How many registrations without a token, and changes of any, one address (IPv6: one /64) may ask for in an hour."},
 	{key: "registration.token_lifespan", kind: kindDuration, def: "365d", least: minute, most: 3650 * day, reload: atStart, doc: "How long an application lives that registered with a token; each change by the application begins it anew."},
-	{key: "registration.grant_types", kind: kindList, def: "authorization_code,refresh_token", reload: atStart, doc: "The grant types that they may register; those of [client files](client-files.md)."},
+	{key: "registration.grant_types", kind: kindList, def: "authorization_code,refresh_token", reload: atStart, doc: "The grant types that they may register: those of [client files](client-files.md) but password and jwt-bearer."},
 	{key: "registration.response_types", kind: kindLines, def: "code", reload: atStart, doc: "The response types that they may register, such as [code, code id_token]."},
 	{key: "registration.require_pkce", kind: kindFlag, def: "false", reload: atStart, doc: "Whether those with a secret must use PKCE, too. Those without always must."},
 	{key: "registration.consent", kind: kindText, def: "remembered", values: []string{"explicit", "remembered", "none"}, reload: atStart, doc: "When people are asked before such an application gets their data, as in client files. none goes with mode token only."},

@@ -279,7 +279,7 @@ func newClientGetCommand(env *environment) *cobra.Command {
 		Short:             "Show one client with all that holds for it",
 		Args:              arguments(1, 1),
 		ValidArgsFunction: env.completeClient,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := env.load()
 			if err != nil {
 				return err
@@ -288,7 +288,7 @@ func newClientGetCommand(env *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			client, err := findClient(set, args[0])
+			client, err := env.findAnyClient(cmd.Context(), cfg, set, args[0])
 			if err != nil {
 				return err
 			}

@@ -19,6 +19,7 @@ import (
 	"gatehouse/config"
 	"gatehouse/ldapstore/ldaptest"
 	"gatehouse/oidc"
+	"gatehouse/oidc/store"
 )
 
 // openRegistration lets anybody register, for all there is.
@@ -322,5 +323,57 @@ func TestASignInCanBeBegunFromALink(t *testing.T) {
 	if asked.Status != http.StatusOK || asked.Location != nil || !strings.Contains(asked.Body, "<bdi>evil.example (Your payslip)</bdi>") ||
 		!strings.Contains(asked.Body, `href="https://evil.example/start?x=%22%3E%3Cscript%3E&amp;iss=`) || strings.Contains(asked.Body, "<script") {
 		t.Errorf("%d %v %s", asked.Status, asked.Location, asked.Body)
+	}
+}
+
+func TestCommandsKnowRegisteredClients(t *testing.T) {
+	t.Parallel()
+	s := startSite(t, nil)
+	path := filepath.Join(s.Dir, "gatehouse.yaml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, append(text, "registration: {mode: open}\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	err = s.house.store.CreateRegistrationToken(t.Context(), oidc.RegistrationToken{
+		ID: "t", Hash: oidc.HashOf("ghi_x"), Uses: 1, UsesLeft: 1, CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := oidc.HashOf("ghi_x")
+	_, err = s.house.store.Register(t.Context(), store.NewRegistration{Token: &h, Registration: oidc.Registration{
+		ClientID: "dyn_a", Metadata: []byte(`{"redirect_uris":["` + appRedirect + `"],"client_name":"Wiki \u001b[31m"}`), CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := func(args ...string) string {
+		var out buffer
+		env := &environment{stdin: strings.NewReader(""), stdout: &out, stderr: &out, environ: os.Environ(), now: time.Now}
+		run(context.Background(), append(args, "--config", path), env)
+		return out.String()
+	}
+	if got := command("client", "get", "dyn_a"); !strings.Contains(got, "no longer allowed") && !strings.Contains(got, "control character") {
+		t.Errorf("a name that nobody could have registered: %s", got)
+	}
+	_, err = s.house.store.Register(t.Context(), store.NewRegistration{OpenLimit: 5, Registration: oidc.Registration{
+		ClientID: "dyn_b", Metadata: []byte(`{"redirect_uris":["` + appRedirect + `"],"client_name":"Wiki"}`), CreatedAt: now, ExpiresAt: now.Add(time.Hour),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]string{
+		"client get dyn_b": "client_name: Wiki", "explain --user alice --client dyn_b": "would be let in", "client registered list": "dyn_b", "client get dyn_c": "not found",
+	} {
+		if got := command(strings.Fields(args)...); !strings.Contains(got, want) {
+			t.Errorf("%s: %s", args, got)
+		}
+	}
+	if got := command("client", "registered", "remove", "dyn_b"); !strings.Contains(got, "is gone") || !strings.Contains(command("client", "get", "dyn_b"), "not found") {
+		t.Errorf("%s", got)
 	}
 }

@@ -108,7 +108,7 @@ func (e *environment) explain(ctx context.Context, name, id, scope string) error
 	if err != nil {
 		return err
 	}
-	client, err := findClient(set, id)
+	client, err := e.findAnyClient(ctx, cfg, set, id)
 	if err != nil {
 		return err
 	}

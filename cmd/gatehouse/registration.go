@@ -83,6 +83,32 @@ func checkSectors(ctx context.Context, r *report, cfg *config.Config, set *clien
 	}
 }
 
+// findAnyClient is findClient for those too that have registered themselves.
+func (e *environment) findAnyClient(ctx context.Context, cfg *config.Config, set *clients.Set, id string) (*oidc.Client, error) {
+	client, err := findClient(set, id)
+	if !errors.Is(err, oidc.ErrNotFound) || !strings.HasPrefix(id, clients.RegisteredPrefix) {
+		return client, err
+	}
+	policy, err := registrationPolicy(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if policy == nil {
+		return nil, withHint(fmt.Errorf("client %q: %w", id, oidc.ErrNotFound), "registration is switched off, so that clients which have registered themselves are unknown")
+	}
+	err = e.withStore(ctx, cfg, func(s *store.Store) error {
+		r, err := s.Registration(ctx, id)
+		if err == nil {
+			client, err = policy.Restore(r)
+		}
+		return err
+	})
+	if errors.Is(err, oidc.ErrNotFound) {
+		return nil, withHint(fmt.Errorf("client %q: %w", id, oidc.ErrNotFound), "gatehouse client registered list shows those that have registered themselves")
+	}
+	return client, err
+}
+
 func newRegistrationTokenCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "registration-token",

@@ -233,6 +233,12 @@ func TestTheOperatorDecidesWhatCanBeRegistered(t *testing.T) {
 	if !errors.As(err, &problems) || len(problems) != 5 {
 		t.Errorf("%v", err)
 	}
+	for _, grant := range []string{"password", "urn:ietf:params:oauth:grant-type:jwt-bearer"} {
+		_, err := clients.NewPolicy(clients.Settings{GrantTypes: []string{"authorization_code", grant}, ResponseTypes: []string{"code"}, Consent: "remembered"})
+		if err == nil || !strings.Contains(err.Error(), "not for clients that register themselves") {
+			t.Errorf("%s: %v", grant, err)
+		}
+	}
 }
 
 func TestMetadataCannotReachWhatIsTheOperators(t *testing.T) {

@@ -61,6 +61,12 @@ func NewPolicy(s Settings) (*Policy, error) {
 			p.Scopes.Groups = append(p.Scopes.Groups, oidc.ScopeMap{Group: dn, Scopes: s.Groups[name]})
 		}
 	}
+	for _, g := range []string{grantPassword, grantJWTBearer} {
+		// Both let a client act for people who are not asked: an operator must know it.
+		if slices.Contains(s.GrantTypes, g) {
+			d.problem(0, "registration.grant_types", g+" is not for clients that register themselves", "make a client file for an application that needs it")
+		}
+	}
 	for _, list := range []struct {
 		key    string
 		values []string
