@@ -87,3 +87,31 @@ func FuzzWebFingerResource(f *testing.F) {
 		}
 	})
 }
+
+func FuzzReadOrder(f *testing.F) {
+	for _, s := range []string{`{"client_id":"app","username":"alice","scope":"openid","resource":["a"],"id_token":true}`, `{}`, `{"scope":1}`, `{"client_id":"a"}{}`, `[]`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		r := httptest.NewRequest(http.MethodPost, "/token", strings.NewReader(s))
+		r.Header.Set("Content-Type", "application/json")
+		var body orderBody
+		if err := readOrder(httptest.NewRecorder(), r, &body); err == nil && !json.Valid([]byte(s)) {
+			t.Fatalf("%q passed", s)
+		}
+	})
+}
+
+func FuzzSeveralTexts(f *testing.F) {
+	for _, s := range []string{`"a"`, `["a","b"]`, `""`, `[""]`, `null`, `7`, `{"a":"b"}`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		values, err := severalTexts(json.RawMessage(s))
+		for _, v := range values {
+			if v == "" || err != nil {
+				t.Fatalf("%q: %q, %v", s, values, err)
+			}
+		}
+	})
+}
