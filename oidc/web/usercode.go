@@ -128,14 +128,16 @@ func (s *Server) deviceDone(c echo.Context, a *provider.Authorization, outcome p
 	return s.page(c, status, uiLocales, func(w io.Writer, lang string) error { return s.Pages.DeviceDone(w, lang, page) })
 }
 
-// startDevice lets a network start so many devices and no more.
+// startDevice lets a network start so many devices without any proof of who asks, and
+// no more.
 func (s *Server) startDevice(h http.Handler) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		from, _ := c.Get(remoteKey).(remote)
-		if wait := s.devicePace.take(from.client); wait > 0 {
-			return &fault{
-				status: http.StatusTooManyRequests, kind: templates.ErrorThrottled, detail: "too many devices from this network, try again later",
-				after: wait, err: errors.New("too many devices were started from one network"),
+		if from, _ := c.Get(remoteKey).(remote); !bringsProof(c.Request()) {
+			if wait := s.devicePace.take(from.client); wait > 0 {
+				return &fault{
+					status: http.StatusTooManyRequests, kind: templates.ErrorThrottled, detail: "too many devices from this network, try again later",
+					after: wait, err: errors.New("too many devices were started from one network"),
+				}
 			}
 		}
 		h.ServeHTTP(c.Response(), c.Request())

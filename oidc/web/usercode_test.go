@@ -205,6 +205,10 @@ func TestOneNetworkStartsOnlySoManyDevices(t *testing.T) {
 	if late.header.Get("Retry-After") == "" {
 		t.Error("nothing says how long to wait")
 	}
+	form.Set("client_secret", "something")
+	if proof := b.machine("/oauth2/device_authorization", form); proof.status != http.StatusUnauthorized {
+		t.Errorf("who brings a proof is heard, and nothing is kept if it is wrong: %d", proof.status)
+	}
 	b.addr = "192.0.2.8:1"
 	b.television() // a neighbour
 	b.addr = "192.0.2.7:4711"
