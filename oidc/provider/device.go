@@ -82,26 +82,10 @@ func deviceCodeHash(code string) oidc.Hash { return oidc.HashOf("device code\x00
 // DeviceAuthorization answers the device authorization endpoint (RFC 8628, section
 // 3.1).
 func (p *Provider) DeviceAuthorization() http.Handler {
-	return p.crossOrigin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer, err := p.startDevice(r)
-		if err != nil {
-			p.writeError(w, r, err)
-			return
-		}
-		writeJSON(w, http.StatusOK, answer)
-	}))
+	return p.crossOrigin(p.clientEndpoint(http.StatusOK, p.startDevice))
 }
 
-func (p *Provider) startDevice(r *http.Request) (map[string]any, error) {
-	ctx := r.Context()
-	if err := postedForm(r); err != nil {
-		return nil, err
-	}
-	found, err := p.fosite.AuthenticateClient(ctx, r, r.PostForm)
-	if err != nil {
-		return nil, err
-	}
-	c := clientIn(found)
+func (p *Provider) startDevice(ctx context.Context, c *oidc.Client, r *http.Request) (map[string]any, error) {
 	if !c.HasGrantType(grantDevice) {
 		return nil, fail("unauthorized_client", "the client may not use the device authorization grant")
 	}

@@ -15,42 +15,14 @@ import (
 // whose audience names it, by its id or by one of its resource identifiers; of any
 // other it learns only that it is not active. The answer is live: a person who is
 // gone has no active token.
-func (p *Provider) Introspection() http.Handler {
-	return p.clientEndpoint(func(ctx context.Context, c *oidc.Client, r *http.Request) (map[string]any, error) {
-		return p.introspect(ctx, c, r.PostForm.Get("token"), r.PostForm.Get("token_type_hint"))
-	})
-}
+func (p *Provider) Introspection() http.Handler { return p.tokenEndpoint(p.introspect) }
 
 // Revocation answers RFC 7009. Revoking a refresh token ends its grant with all
 // tokens; revoking an access token ends that one.
 func (p *Provider) Revocation() http.Handler {
-	return p.crossOrigin(p.clientEndpoint(func(ctx context.Context, c *oidc.Client, r *http.Request) (map[string]any, error) {
-		return map[string]any{}, p.revoke(ctx, c, r.PostForm.Get("token"), r.PostForm.Get("token_type_hint"))
+	return p.crossOrigin(p.tokenEndpoint(func(ctx context.Context, c *oidc.Client, token, hint string) (map[string]any, error) {
+		return map[string]any{}, p.revoke(ctx, c, token, hint)
 	}))
-}
-
-// clientEndpoint wraps an endpoint that authenticated clients post to.
-func (p *Provider) clientEndpoint(answer func(context.Context, *oidc.Client, *http.Request) (map[string]any, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := func() (map[string]any, error) {
-			if err := postedForm(r); err != nil {
-				return nil, err
-			}
-			found, err := p.fosite.AuthenticateClient(r.Context(), r, r.PostForm)
-			if err != nil {
-				return nil, err
-			}
-			if r.PostForm.Get("token") == "" {
-				return nil, fail("invalid_request", "token is missing")
-			}
-			return answer(r.Context(), found.(client).Client, r)
-		}()
-		if err != nil {
-			p.writeError(w, r, err)
-			return
-		}
-		writeJSON(w, http.StatusOK, body)
-	})
 }
 
 // anyToken finds a token of either kind, the hinted kind first.

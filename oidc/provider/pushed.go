@@ -32,29 +32,13 @@ type pushedRequest struct {
 // PushedAuthorization answers RFC 9126. What is pushed is judged as the
 // authorisation endpoint would; credentials are not kept.
 func (p *Provider) PushedAuthorization() http.Handler {
-	return p.crossOrigin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer, err := p.push(r)
-		if err != nil {
-			p.writeError(w, r, err)
-			return
-		}
-		writeJSON(w, http.StatusCreated, answer)
-	}))
+	return p.crossOrigin(p.clientEndpoint(http.StatusCreated, p.push))
 }
 
-func (p *Provider) push(r *http.Request) (map[string]any, error) {
-	ctx := r.Context()
-	if err := postedForm(r); err != nil {
-		return nil, err
-	}
-	found, err := p.fosite.AuthenticateClient(ctx, r, r.PostForm)
-	if err != nil {
-		return nil, err
-	}
+func (p *Provider) push(ctx context.Context, c *oidc.Client, r *http.Request) (map[string]any, error) {
 	if r.PostForm.Has("request_uri") { // RFC 9126, section 2.1
 		return nil, fail("invalid_request", "request_uri must not be pushed")
 	}
-	c := clientIn(found)
 	form, repeated := keepKnown(r.PostForm)
 	form.Set("client_id", c.ID)
 	a := &Authorization{Form: form, RequestedAt: p.Now(), pushed: true}
@@ -63,7 +47,7 @@ func (p *Provider) push(r *http.Request) (map[string]any, error) {
 	}
 	a.Form.Del(sealParameter)
 	a.read()
-	err = p.checkAddressee(ctx, a)
+	err := p.checkAddressee(ctx, a)
 	var page *PageError
 	if errors.As(err, &page) {
 		return nil, fail("invalid_request", "redirect_uri is missing or not registered for this client").because(err)
