@@ -180,33 +180,44 @@ func (d *Directory) userAtOnce(ctx context.Context, t *table, id, value string) 
 	if err != nil || a.references && !t.IgnoreReferences {
 		return nil, err != nil, err
 	}
-	var people, groups []*entry
-	for _, e := range a.entries {
-		if found, ok := t.decodeID(e.first(t.IDAttribute)); ok && found == id {
-			people = append(people, e)
-		} else {
-			groups = append(groups, e)
-		}
-	}
-	if len(people) != 1 { // which has to be told by a search for nothing else
+	person, groups, ok := t.separate(a.entries, id)
+	if !ok {
+		d.hints.learnPerson(id, noHint)
 		return nil, false, nil
 	}
-	if t.judgeEntry(people[0].dn, people[0].values("objectClass")) != concernsItself {
-		d.hints.learnPerson(id, noHint) // who may be a group, and be listed by it
+	if person == nil { // which has to be told by a search for nothing else
 		return nil, false, nil
 	}
 	for _, name := range t.moreAttributes {
-		delete(people[0].attributes, name)
+		delete(person.attributes, name)
 	}
-	if m.directFilter(people[0]) != direct {
-		u, err := d.complete(ctx, t, people[0]) // the person is right, the groups may not be
+	if m.directFilter(person) != direct {
+		u, err := d.complete(ctx, t, person) // the person is right, the groups may not be
 		return u, true, err
 	}
 	if len(groups) > 0 {
 		m.full[t.groupBases[0]] = true
 	}
-	u, err := d.completeWith(ctx, m, people[0], groups)
+	u, err := d.completeWith(ctx, m, person, groups)
 	return u, true, err
+}
+
+// separate tells the person from groups. It reports false where that can't be done
+// by classes: somebody who is a group in turn, or a second person with the id.
+func (t *table) separate(entries []*entry, id string) (person *entry, groups []*entry, ok bool) {
+	for _, e := range entries {
+		itself := t.judgeEntry(e.dn, e.values("objectClass")) == concernsItself
+		found, _ := t.decodeID(e.first(t.IDAttribute))
+		switch {
+		case found == id && itself && person == nil:
+			person = e
+		case itself || strings.EqualFold(found, id):
+			return nil, nil, false
+		default:
+			groups = append(groups, e)
+		}
+	}
+	return person, groups, true
 }
 
 // climbAtOnce takes in all groups above a level in one search, if it was known what
