@@ -30,6 +30,13 @@ func TestTheServerRotatesItsKeysAndThoseOfClientsByTime(t *testing.T) { // row D
 		return all
 	}
 	const own, ours = "/oauth2/openid/one/public_key.jwk", "/oauth2/jwks"
+	// The shortest keys.publish_before is ten minutes; the rotation of oidc/keys is
+	// tested with copies that are kept for five.
+	for _, path := range []string{own, ours} {
+		if got := newPerson(t).get(s.URL + path).Header.Get("Cache-Control"); got != "public, max-age=300" {
+			t.Errorf("%s may be kept for %s", path, got)
+		}
+	}
 	before := map[string][]string{own: kids(own), ours: kids(ours)}
 	if len(before[own]) != 1 || len(before[ours]) != 2 {
 		t.Fatalf("%v", before)
