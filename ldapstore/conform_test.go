@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"gatehouse/ldapstore"
 	"gatehouse/ldapstore/demodir"
@@ -168,6 +169,7 @@ func realSubject(t *testing.T, column string, server *ldaptest.Server) *subject 
 		s.everyone = []string{"Domain Users", "Users"}
 		s.options.URL = []string{server.LDAPSURL}
 	}
+	s.options.Timeout = 20 * time.Second // what is asked here is whether, not how soon
 	s.d = open(t, s.options)
 	return s
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/ldapstore"
 	"gatehouse/ldapstore/ldaptest"
@@ -43,6 +44,7 @@ func TestTheNextAnswerHasTheChange(t *testing.T) {
 			t.Parallel()
 			s := start(t)
 			o := encrypted(s)
+			o.Timeout = time.Minute // only the answers count
 			o.UserBaseDN = []string{"ou=people," + s.BaseDN}
 			d := open(t, o)
 			changed, old := 0, 0
