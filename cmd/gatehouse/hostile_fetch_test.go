@@ -34,8 +34,11 @@ func newFormRequest(t *testing.T, method, address, body string) *http.Request {
 func TestNoAddressThatAClientNamesLeadsInside(t *testing.T) {
 	t.Parallel()
 	op := startCertSite(t, ldaptest.Start(t), nil, func(c *config.Config) { c.Outbound.Allow = nil })
-	port := op.web.Listener.Addr().(interface{ AddrPort() netip.AddrPort }).AddrPort().Port()
-	op.web.serve("/request.jwt", "x")
+	ports := map[string]uint16{}
+	for scheme, web := range map[string]*rpWeb{"http": op.web, "https": op.tls} {
+		ports[scheme] = web.Listener.Addr().(interface{ AddrPort() netip.AddrPort }).AddrPort().Port()
+		web.serve("/request.jwt", "x")
+	}
 	p := newParty(t, op, "code", "")
 	refused := 0
 	for i, host := range []string{
@@ -45,7 +48,7 @@ func TestNoAddressThatAClientNamesLeadsInside(t *testing.T) {
 		"①②⑦.⓪.⓪.①", "127。0。0。1", "user@127.0.0.1", "127.0.0.1:80@evil.example", "evil.example#@127.0.0.1", "127.0.0.1\\@evil.example",
 	} {
 		for _, scheme := range []string{"http", "https"} {
-			at := fmt.Sprintf("%s://%s:%d", scheme, host, port)
+			at := fmt.Sprintf("%s://%s:%d", scheme, host, ports[scheme])
 			id := fmt.Sprintf("inside-%d-%s", i, scheme)
 			text := clientYAML(id, certScopes+"require_pkce: false\nrequest_uris: [\""+strings.ReplaceAll(at, `\`, `\\`)+"/request.jwt\"]\n")
 			signs := "client_id: " + id + "-signs\ngrant_types: [client_credentials]\ntoken_endpoint_auth_method: private_key_jwt\njwks_uri: \"" +
@@ -88,8 +91,8 @@ func TestNoAddressThatAClientNamesLeadsInside(t *testing.T) {
 			t.Errorf("%s: %d %v", c.RequestURIs, g.Status, g.Location)
 		}
 	}
-	if len(op.web.asked) != 0 {
-		t.Errorf("the server asked %v", op.web.asked)
+	if len(op.web.asked)+len(op.tls.asked) != 0 {
+		t.Errorf("the server asked %v and %v", op.web.asked, op.tls.asked)
 	}
 	if took := time.Since(begin); took > 90*time.Second {
 		t.Errorf("it took %v", took)
