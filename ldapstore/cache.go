@@ -59,8 +59,7 @@ type source struct {
 	server *server
 	peer   string // the other end: behind one name there may be several servers
 	table  *table
-	names  string        // the attribute with what events call a person
-	way    time.Duration // the shortest time between a question and its answer; guarded by cache.mu
+	names  string // the attribute with what events call a person
 }
 
 // nameOf returns what events call this person.
@@ -119,16 +118,37 @@ func (c *cache) forget() {
 	c.people, c.ids, c.recent, c.memory = map[string]*kept{}, map[string]string{}, map[string]time.Time{}, 0
 }
 
+// distance is how far away a server is: the shortest time that there ever was
+// between a question and its answer.
+type distance struct {
+	shortest time.Duration
+	asked    int
+}
+
+// enoughAsked is after how many answers the shortest is believed: a server that is
+// near, but busy, would be taken for far away.
+const enoughAsked = 10
+
+// take notes how long an answer took, and returns the distance, or 0 as long as it
+// is not known.
+func (d *distance) take(took time.Duration) time.Duration {
+	if d.asked++; d.asked == 1 || took < d.shortest {
+		d.shortest = took
+	}
+	if d.asked < enoughAsked {
+		return 0
+	}
+	return d.shortest
+}
+
 // prove notes that the stream has told of every change up to this moment: when a
 // question was sent that has just been answered.
 func (c *cache) prove(upTo time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s := c.source; s != nil {
-		if way := time.Since(upTo); s.way == 0 || way < s.way {
-			s.way = way
-		}
-		c.lease.Store(newLease(upTo, s.way))
+		way := s.server.way.take(time.Since(upTo))
+		c.lease.Store(newLease(upTo, way))
 	}
 }
 

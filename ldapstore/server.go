@@ -22,6 +22,7 @@ type server struct {
 	binds  *pool
 	down   atomic.Bool // it did not answer lately; see Directory.awaitReturn
 	gone   atomic.Bool // the domain's records no longer name it
+	way    distance    // guarded by cache.mu
 }
 
 func newServer(e endpoint, o *Options, dialer *dialer, account *serviceAccount) *server {
