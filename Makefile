@@ -38,10 +38,10 @@ test: test-tools unit race ## install what the tests need, then run them all, an
 
 # -count=1: these tests talk to programs whose versions Go's cache knows nothing of.
 unit: gcc
-	$(GO) test -buildvcs=false -count=1 $(PACKAGES)
+	$(GO) test -buildvcs=false -count=1 -timeout 15m $(PACKAGES)
 
 race: gcc
-	$(GO) test -buildvcs=false -count=1 -race -short $(PACKAGES)
+	$(GO) test -buildvcs=false -count=1 -timeout 15m -race -short $(PACKAGES)
 
 test-tools: ## install the directories, Apache, browser and axe that the tests use
 	@.ci/install-packages gcc libc6-dev openssl slapd slapd-contrib ldap-utils 389-ds-base \

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,20 @@ allowed_groups: ["`+ldaptest.GroupDN("cn=unique")+`"]
 scopes:
   everyone: [openid]
 `)
+
+// groupsMayLag is how long after a rename the groups may follow without a grant
+// being lost: a little less than what the first two looks are apart.
+const groupsMayLag = 250 * time.Millisecond
+
+type refreshed struct {
+	status int
+	body   map[string]any
+}
+
+func uidOf(dn string) string {
+	rdn, _, _ := strings.Cut(dn, ",")
+	return strings.TrimPrefix(rdn, "uid=")
+}
 
 // TestARenameEndsNoGrantWhileGroupsFollow renames somebody again and again and
 // refreshes at once, while slapd rewrites the groups in the background, or an
@@ -55,31 +70,44 @@ func TestARenameEndsNoGrantWhileGroupsFollow(t *testing.T) {
 			}
 			app := s.application("openid", "offline_access")
 			app.config.ClientID = "unique"
-			token := app.tokens(newPerson(t).get(app.address()).signIn("alice"))
-			subject, refresh := app.idToken(token).Subject, token.RefreshToken
-			dn := ldaptest.PersonDN("alice")
+			dn, counted := ldaptest.PersonDN("alice"), 0
+			var subject, refresh string
 			for i := range c.rounds {
+				if refresh == "" {
+					token := app.tokens(newPerson(t).get(app.address()).submit("username", uidOf(dn), "password", ldaptest.Password("alice")))
+					subject, refresh = app.idToken(token).Subject, token.RefreshToken
+				}
 				rdn := fmt.Sprintf("uid=alice%d", i)
+				begin := time.Now()
 				s.LDAP.Rename(dn, rdn)
 				dn = rdn + ",ou=people," + ldaptest.BaseDN
-				done := make(chan struct{})
+				answered := make(chan refreshed, 1)
 				go func() {
-					defer close(done)
 					status, body := s.refreshAs("unique", refresh)
-					if status != http.StatusOK {
-						t.Errorf("round %d: %d %v", i, status, body)
-						return
-					}
-					refresh, _ = body["refresh_token"].(string)
+					answered <- refreshed{status, body}
 				}()
 				if len(c.options) > 0 {
 					time.Sleep(50 * time.Millisecond) // most of the time the first look comes before
 					s.LDAP.Modify(ldaptest.GroupDN("cn=unique"), "uniqueMember", dn)
 				}
-				<-done
-				if s.held(subject, "unique") != 1 {
-					t.Fatalf("round %d: the grant has ended", i)
+				eventually(t, "the group follows", func() bool {
+					return slices.Contains(s.LDAP.Values(ldaptest.GroupDN("cn=unique"), "uniqueMember"), dn)
+				})
+				late := time.Since(begin) > groupsMayLag
+				got := <-answered
+				holds := s.held(subject, "unique") == 1
+				switch {
+				case got.status == http.StatusOK && holds:
+					refresh, _ = got.body["refresh_token"].(string)
+					counted++
+				case late: // on a machine that is too busy the round shows nothing
+					refresh = ""
+				default:
+					t.Fatalf("round %d: %d %v; the grant holds: %v", i, got.status, got.body, holds)
 				}
+			}
+			if counted == 0 {
+				t.Error("the groups were never in time")
 			}
 		})
 	}
