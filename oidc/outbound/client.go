@@ -156,6 +156,8 @@ func (c *Client) get(ctx context.Context, address string, limit int64) ([]byte, 
 	switch {
 	case err != nil:
 		return nil, err
+	case ctx.Err() != nil: // a server that saw us leave may have ended its body as if it were whole
+		return nil, ctx.Err()
 	case int64(len(body)) > limit:
 		return nil, fmt.Errorf("the answer is larger than %d bytes", limit)
 	}
