@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"errors"
@@ -49,25 +50,37 @@ func (p *pace) take(from netip.Addr) time.Duration {
 	return 0
 }
 
-// paced holds registrations that nobody vouched for, and all changes, to their pace:
-// each may have this server fetch something. An initial access token has a number of
-// uses instead.
-func (s *Server) paced(h http.Handler) echo.HandlerFunc {
+// paced holds to a pace what h does for those whom nothing vouches for. Who is too
+// quick is told of too many of what; err is for the log, and refused, if it isn't nil,
+// for the audit log.
+func (s *Server) paced(h http.Handler, p *pace, vouched func(*http.Request) bool, what string, err error, refused func(context.Context, remote)) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
 		from, _ := c.Get(remoteKey).(remote)
-		if r.Method != http.MethodPost || r.Header.Get("Authorization") == "" {
-			if wait := s.pace.take(from.client); wait > 0 {
-				oidc.Audit(r.Context(), s.log, oidc.EventRegistrationRefused, slog.String("reason", "too many from this network"), slog.String("remote", name(from.client)))
+		if !vouched(r) {
+			if wait := p.take(from.client); wait > 0 {
+				if refused != nil {
+					refused(r.Context(), from)
+				}
 				return &fault{
-					status: http.StatusTooManyRequests, kind: templates.ErrorThrottled, detail: "too many registrations from this network, try again later",
-					after: wait, err: errors.New("too many registrations from one network"),
+					status: http.StatusTooManyRequests, kind: templates.ErrorThrottled, detail: "too many " + what + " from this network, try again later",
+					after: wait, err: err,
 				}
 			}
 		}
 		h.ServeHTTP(c.Response(), r)
 		return nil
 	}
+}
+
+// registration holds registrations that nobody vouched for, and all changes, to their
+// pace: each may have this server fetch something. An initial access token has a
+// number of uses instead.
+func (s *Server) registration(h http.Handler) echo.HandlerFunc {
+	vouched := func(r *http.Request) bool { return r.Method == http.MethodPost && r.Header.Get("Authorization") != "" }
+	return s.paced(h, s.pace, vouched, "registrations", errors.New("too many registrations from one network"), func(ctx context.Context, from remote) {
+		oidc.Audit(ctx, s.log, oidc.EventRegistrationRefused, slog.String("reason", "too many from this network"), slog.String("remote", name(from.client)))
+	})
 }
 
 // strangersPush is how many requests a minute one network may push without any proof
@@ -78,19 +91,7 @@ const strangersPush = 300
 // 6749, section 2.1) is known to everybody, and with it alone anybody can push
 // requests, each of which is a row in the database for a while.
 func (s *Server) push(h http.Handler) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		r := c.Request()
-		if from, _ := c.Get(remoteKey).(remote); !bringsProof(r) {
-			if wait := s.pushPace.take(from.client); wait > 0 {
-				return &fault{
-					status: http.StatusTooManyRequests, kind: templates.ErrorThrottled, detail: "too many requests from this network, try again later",
-					after: wait, err: errors.New("too many requests were pushed for public clients from one network"),
-				}
-			}
-		}
-		h.ServeHTTP(c.Response(), r)
-		return nil
-	}
+	return s.paced(h, s.pushPace, bringsProof, "requests", errors.New("too many requests were pushed for public clients from one network"), nil)
 }
 
 // bringsProof reports whether a request has what a client proves with who it is; if

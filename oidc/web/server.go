@@ -118,9 +118,9 @@ func (s *Server) routes() *echo.Echo {
 
 	ends := s.Endpoints
 	if ends.Registration != nil {
-		e.POST(provider.PathRegister, s.paced(ends.Registration))
+		e.POST(provider.PathRegister, s.registration(ends.Registration))
 		readable(e, provider.PathRegister+"/:id", asGet(ends.ManageRegistration))
-		e.PUT(provider.PathRegister+"/:id", s.paced(ends.ManageRegistration))
+		e.PUT(provider.PathRegister+"/:id", s.registration(ends.ManageRegistration))
 		e.DELETE(provider.PathRegister+"/:id", echo.WrapHandler(ends.ManageRegistration))
 	}
 	if ends.Picture != nil {

@@ -131,18 +131,7 @@ func (s *Server) deviceDone(c echo.Context, a *provider.Authorization, outcome p
 // startDevice lets a network start so many devices without any proof of who asks, and
 // no more.
 func (s *Server) startDevice(h http.Handler) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		if from, _ := c.Get(remoteKey).(remote); !bringsProof(c.Request()) {
-			if wait := s.devicePace.take(from.client); wait > 0 {
-				return &fault{
-					status: http.StatusTooManyRequests, kind: templates.ErrorThrottled, detail: "too many devices from this network, try again later",
-					after: wait, err: errors.New("too many devices were started from one network"),
-				}
-			}
-		}
-		h.ServeHTTP(c.Response(), c.Request())
-		return nil
-	}
+	return s.paced(h, s.devicePace, bringsProof, "devices", errors.New("too many devices were started from one network"), nil)
 }
 
 // codeTry is one user code that is about to be looked up. The caller must settle it.
