@@ -49,48 +49,73 @@ func (p *Provider) authenticateAssertion(ctx context.Context, form url.Values) (
 // checkAssertion judges all but whether the assertion was used before.
 func (p *Provider) checkAssertion(ctx context.Context, form url.Values) (*oidc.Client, store.Once, error) {
 	no := func(err error) (*oidc.Client, store.Once, error) { return nil, store.Once{}, err }
-	j, err := keys.ParseJWS(form.Get("client_assertion"))
+	a, err := parseAssertion(form.Get("client_assertion"))
 	if err != nil {
 		return no(err)
 	}
-	m, err := parseJWT(j.Payload)
-	if err != nil {
-		return no(err)
-	}
-	issuer, errIssuer := m.text("iss")
-	subject, errSubject := m.text("sub")
-	jti, errID := m.text("jti")
 	id := form.Get("client_id")
-	switch err := errors.Join(errIssuer, errSubject, errID); {
-	case err != nil:
-		return no(err)
-	case subject == "" || issuer != subject:
+	switch {
+	case a.subject == "" || a.issuer != a.subject:
 		return no(errors.New("iss and sub are not both the client's id"))
-	case id != "" && id != subject: // RFC 7521, section 4.2
+	case id != "" && id != a.subject: // RFC 7521, section 4.2
 		return no(errors.New("client_id differs from that of the assertion"))
-	case jti == "" || len(jti) > 256:
-		return no(errors.New("jti is missing or too long"))
-	case isRequestObject(j): // RFC 8725, section 3.11
+	case isRequestObject(a.jws): // RFC 8725, section 3.11
 		return no(errors.New("it is a request object"))
 	}
-	c, err := p.Clients.Client(subject)
+	c, err := p.Clients.Client(a.subject)
 	if err != nil {
 		return no(err)
 	}
-	if err := p.verifyClientJWS(ctx, c, j, assertionAlgorithms(c)); err != nil {
+	if err := p.verifyClientJWS(ctx, c, a.jws, assertionAlgorithms(c)); err != nil {
 		return no(err)
 	}
-	if err := p.checkAssertionAudience(c, m); err != nil {
+	if err := p.checkAssertionAudience(c, a.claims); err != nil {
 		return no(err)
 	}
-	expires, err := m.checkTimes(p.Now(), assertionLife)
+	once, err := a.once(p.Now(), "assertion\x00"+c.ID)
+	return c, once, err
+}
+
+// assertion is a JWT by which somebody speaks once (RFC 7523, section 3): a client for
+// itself, or an issuer for a person.
+type assertion struct {
+	jws                 *keys.JWS
+	claims              jwtClaims
+	issuer, subject, id string
+}
+
+// parseAssertion reads an assertion. Nothing of it is verified.
+func parseAssertion(text string) (a assertion, err error) {
+	if a.jws, err = keys.ParseJWS(text); err != nil {
+		return a, err
+	}
+	if a.claims, err = parseJWT(a.jws.Payload); err != nil {
+		return a, err
+	}
+	var errIssuer, errSubject, errID error
+	a.issuer, errIssuer = a.claims.text("iss")
+	a.subject, errSubject = a.claims.text("sub")
+	a.id, errID = a.claims.text("jti")
+	if err := errors.Join(errIssuer, errSubject, errID); err != nil {
+		return a, err
+	}
+	if a.id == "" || len(a.id) > 256 {
+		return a, errors.New("jti is missing or too long")
+	}
+	return a, nil
+}
+
+// once judges the times of an assertion and returns what is used up with it: its jti,
+// among those of whom it is by.
+func (a *assertion) once(now time.Time, by string) (store.Once, error) {
+	expires, err := a.claims.checkTimes(now, assertionLife)
 	if err != nil {
-		return no(err)
+		return store.Once{}, err
 	}
 	if expires.IsZero() {
-		return no(errors.New("exp is missing"))
+		return store.Once{}, errors.New("exp is missing")
 	}
-	return c, store.Once{Hash: oidc.HashOf("assertion\x00" + c.ID + "\x00" + jti), Until: expires.Add(2 * leeway)}, nil
+	return store.Once{Hash: oidc.HashOf(by + "\x00" + a.id), Until: expires.Add(2 * leeway)}, nil
 }
 
 // assertionAlgorithms returns what a client may sign its assertions with; nothing if

@@ -8,7 +8,7 @@ import (
 )
 
 // endpoint answers with a JSON object or a protocol error.
-func (p *Provider) endpoint(status int, answer func(*http.Request) (map[string]any, error)) http.Handler {
+func endpoint[T any](p *Provider, status int, answer func(*http.Request) (T, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := answer(r)
 		if err != nil {
@@ -21,7 +21,7 @@ func (p *Provider) endpoint(status int, answer func(*http.Request) (map[string]a
 
 // clientEndpoint is an endpoint that authenticated clients post a form to.
 func (p *Provider) clientEndpoint(status int, answer func(context.Context, *oidc.Client, *http.Request) (map[string]any, error)) http.Handler {
-	return p.endpoint(status, func(r *http.Request) (map[string]any, error) {
+	return endpoint(p, status, func(r *http.Request) (map[string]any, error) {
 		if err := postedForm(r); err != nil {
 			return nil, err
 		}

@@ -80,50 +80,34 @@ func (h jwtBearerHandler) refuseAssertion(ctx context.Context, c *oidc.Client, f
 // returns who made it and the subject that it names.
 func (h jwtBearerHandler) judgeGrantAssertion(ctx context.Context, c *oidc.Client, text string) (from oidc.AssertionIssuer, subject string, once store.Once, err error) {
 	no := func(err error) (oidc.AssertionIssuer, string, store.Once, error) { return from, "", store.Once{}, err }
-	j, err := keys.ParseJWS(text)
+	a, err := parseAssertion(text)
 	if err != nil {
 		return no(err)
 	}
-	m, err := parseJWT(j.Payload)
+	audience, _, err := a.claims.audience()
 	if err != nil {
 		return no(err)
 	}
-	issuer, errIssuer := m.text("iss")
-	subject, errSubject := m.text("sub")
-	jti, errID := m.text("jti")
-	audience, _, errAudience := m.audience()
-	if err := errors.Join(errIssuer, errSubject, errID, errAudience); err != nil {
-		return no(err)
-	}
-	at := slices.IndexFunc(c.AssertionIssuers, func(i oidc.AssertionIssuer) bool { return i.Issuer == issuer })
+	at := slices.IndexFunc(c.AssertionIssuers, func(i oidc.AssertionIssuer) bool { return i.Issuer == a.issuer })
 	ours := []string{h.issuerOf(c), h.endpointOf(c, PathToken)}
 	switch {
 	case at < 0: // one that another client trusts means nothing here
 		return no(errors.New("its issuer is not one that this client may bring assertions of"))
-	case subject == "" || len(subject) > 1024:
+	case a.subject == "" || len(a.subject) > 1024:
 		return no(errors.New("sub is missing or too long"))
-	case jti == "" || len(jti) > 256:
-		return no(errors.New("jti is missing or too long"))
-	case !plainTyp(j.Header.Typ): // RFC 8725, section 3.11
+	case !plainTyp(a.jws.Header.Typ): // RFC 8725, section 3.11
 		return no(errors.New("its typ says that it is something else"))
 	case !slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(ours, a) }):
 		return no(errors.New("aud is missing or names another server"))
 	}
 	from = c.AssertionIssuers[at]
-	if err := h.clientKeys.verify(ctx, &oidc.Client{JWKS: from.JWKS, JWKSURI: from.JWKSURI}, j, keys.Asymmetric()); err != nil {
+	if err := h.clientKeys.verify(ctx, &oidc.Client{JWKS: from.JWKS, JWKSURI: from.JWKSURI}, a.jws, keys.Asymmetric()); err != nil {
 		return no(err)
-	}
-	expires, err := m.checkTimes(h.Now(), assertionLife)
-	if err != nil {
-		return no(err)
-	}
-	if expires.IsZero() {
-		return no(errors.New("exp is missing"))
 	}
 	// Once for all clients that trust this issuer, whatever becomes of its keys: what one
 	// of them was given, or has overheard, another can't use again.
-	used := oidc.HashOf("grant assertion\x00" + from.Issuer + "\x00" + jti)
-	return from, subject, store.Once{Hash: used, Until: expires.Add(2 * leeway)}, nil
+	once, err = a.once(h.Now(), "grant assertion\x00"+from.Issuer)
+	return from, a.subject, once, err
 }
 
 // plainTyp reports whether a JWT claims to be nothing but one.

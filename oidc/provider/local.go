@@ -31,41 +31,29 @@ type orderBody struct {
 // the configuration. peer says who asks, for the audit log.
 func (p *Provider) Local(peer func(*http.Request) string) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("POST /token", endpoint(p, http.StatusOK, func(r *http.Request) (MadeToken, error) {
 		var body orderBody
-		if err := readOrder(w, r, &body); err != nil {
-			p.writeError(w, r, err)
-			return
+		if err := readOrder(r, &body); err != nil {
+			return MadeToken{}, err
 		}
-		made, err := p.MakeToken(r.Context(), TokenOrder{
+		return p.MakeToken(r.Context(), TokenOrder{
 			ClientID: body.ClientID, Username: body.Username, Subject: body.Subject, Scopes: strings.Fields(body.Scope),
 			Resources: body.Resources, IDToken: body.IDToken, By: peer(r),
 		})
-		if err != nil {
-			p.writeError(w, r, err)
-			return
-		}
-		writeJSON(w, http.StatusOK, made)
-	})
-	mux.HandleFunc("POST /check", func(w http.ResponseWriter, r *http.Request) {
+	}))
+	mux.Handle("POST /check", endpoint(p, http.StatusOK, func(r *http.Request) (Verdict, error) {
 		var body struct {
 			Token string `json:"token"`
 		}
-		err := readOrder(w, r, &body)
-		if err == nil && body.Token == "" {
-			err = fail("invalid_request", "token is missing")
+		if err := readOrder(r, &body); err != nil {
+			return Verdict{}, err
 		}
-		var v Verdict
-		if err == nil {
-			v, err = p.CheckToken(r.Context(), body.Token, peer(r))
+		if body.Token == "" {
+			return Verdict{}, fail("invalid_request", "token is missing")
 		}
-		if err != nil {
-			p.writeError(w, r, err)
-			return
-		}
-		writeJSON(w, http.StatusOK, v)
-	})
-	return mux
+		return p.CheckToken(r.Context(), body.Token, peer(r))
+	}))
+	return http.MaxBytesHandler(mux, maxOrder)
 }
 
 // MarshalJSON writes the answer of the token endpoint (RFC 6749, section 5.1), with
@@ -83,12 +71,12 @@ func (m MadeToken) MarshalJSON() ([]byte, error) {
 }
 
 // readOrder reads one JSON object and nothing else.
-func readOrder(w http.ResponseWriter, r *http.Request, into any) error {
+func readOrder(r *http.Request, into any) error {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" {
 		return fail("invalid_request", "the body must be application/json")
 	}
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxOrder))
+	decoder := json.NewDecoder(r.Body)
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(into); err != nil {
 		return fail("invalid_request", "the body is not the JSON object that it should be").because(err)

@@ -112,7 +112,7 @@ func (p *Provider) ordered(ctx context.Context, c *oidc.Client, o TokenOrder, sc
 	}
 	var user *oidc.User
 	var err error
-	if id := o.Subject; id == "" {
+	if o.Subject == "" {
 		if user, err = p.Directory.UserByName(ctx, o.Username); err == nil {
 			o.Subject = user.ID
 		}

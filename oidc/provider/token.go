@@ -25,7 +25,7 @@ const (
 var grantTypesSupported = []string{"authorization_code", "refresh_token", "client_credentials", grantDevice, grantJWTBearer, "password"}
 
 // Token answers the token endpoint (RFC 6749, section 3.2).
-func (p *Provider) Token() http.Handler { return p.crossOrigin(p.endpoint(http.StatusOK, p.token)) }
+func (p *Provider) Token() http.Handler { return p.crossOrigin(endpoint(p, http.StatusOK, p.token)) }
 
 // token runs one request: authenticate the client, read code or refresh token,
 // look the person up while nothing is burnt yet, then sign, commit and answer.
